@@ -1,0 +1,221 @@
+"""``@op``: one differentiable function on tensors, from a forward pass that returns its own gradient.
+
+The decorated function computes on arrays and returns ``(result, vjp)``; the decorator adds everything else:
+numbers and NumPy arrays become tensors, symbolic inputs give symbolic outputs, devices may not mix, and an
+open tape gets a record.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+
+from gpukeras import autograd, backends, dtypes, symbolic
+from gpukeras.tensor import Tensor, Variable, to_array
+
+REGISTRY: dict[str, Callable] = {}  # public ops by name: saved models and tests look them up
+_STATE = autograd.STATE
+_ARRAY = np.ndarray
+
+
+def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: bool = False) -> Callable:
+    """Make a public op of a function ``f(*tensors, *settings) -> (arrays, vjp)``.
+
+    Parameters
+    ----------
+    shape : callable
+        Shape rule, called like ``f`` with shapes in place of tensors; a list of shapes means several outputs.
+    dtype : str or callable
+        ``"promote"``: the inputs' common type; ``"float"``: that, made floating; the name of a dtype; or a
+        rule called like ``f`` with dtype names in place of tensors (a list for several outputs).
+    tensors : int or "list" or "args"
+        How many leading parameters are tensors (``None`` may stand for one); ``"list"``: the first parameter
+        is a sequence of tensors; ``"args"``: ``*args`` are.
+    scalars : bool
+        Elementwise ops: Python numbers stay scalars and take the other operand's dtype.
+
+    Notes
+    -----
+    ``f`` gets Tensors and returns arrays. ``vjp`` takes the gradient of the result as a Tensor (for several
+    outputs a tuple, ``None`` where nothing depends on an output) and returns one gradient per tensor input:
+    Tensors made by ops (then second order works) or plain arrays; ``None`` where there is none. A ``vjp`` of
+    ``None`` says that the op has no gradient. ``vjp`` must never write into ``dy``.
+    """
+
+    def decorate(f: Callable) -> Callable:
+        names = list(inspect.signature(f).parameters)
+        listed = tensors == "list"
+        count = None if isinstance(tensors, str) else tensors
+
+        @functools.wraps(f)
+        def call(*args, **kwargs):
+            if count is None:
+                if listed:
+                    if not args:
+                        args = (kwargs.pop(names[0]),)
+                    inputs, rest = tuple(args[0]), args[1:]
+                    if not inputs:
+                        raise ValueError(f"{f.__name__} needs at least one tensor, came an empty list")
+                else:
+                    inputs, rest = args, ()
+            elif len(args) >= count:
+                inputs, rest = args[:count], args[count:]
+            else:
+                inputs, rest = _bind(f, names, count, args, kwargs), ()
+
+            # The common case: tensors of one device. Anything else takes the longer way.
+            kind = None
+            for x in inputs:
+                t = type(x)
+                if t is not Tensor and (t is not Variable or _STATE.autocast):
+                    break
+                if kind is None:
+                    kind = type(x.array)
+                elif type(x.array) is not kind:
+                    break
+            else:
+                kind = True
+            if kind is not True:
+                if symbolic.any_symbolic(inputs):
+                    return _record_symbolic(inputs, rest, args, kwargs)
+                inputs = _as_tensors(f.__name__, inputs, scalars)
+
+            if listed:
+                result, vjp = f(inputs, *rest, **kwargs)
+            else:
+                result, vjp = f(*inputs, *rest, **kwargs)
+            if type(result) is _ARRAY:
+                output = Tensor(result)
+                if vjp is not None and _STATE.tapes:
+                    autograd.record(f.__name__, inputs, (output,), vjp)
+                return output
+            if isinstance(result, (tuple, list)):
+                output = type(result)(Tensor(_as_array(a)) for a in result)
+                if vjp is not None and _STATE.tapes:
+                    autograd.record(f.__name__, inputs, output, vjp)
+                return output
+            output = Tensor(_as_array(result))
+            if vjp is not None and _STATE.tapes:
+                autograd.record(f.__name__, inputs, (output,), vjp)
+            return output
+
+        def _record_symbolic(inputs, rest, args, kwargs):
+            operation = symbolic.OpCall(call)
+            outputs = infer(inputs, rest, kwargs)
+            if count is not None and len(args) < count:  # tensors given by keyword: keep them by position
+                args = (*inputs, *rest)
+            symbolic.Node(operation, args, kwargs, outputs)
+            return outputs
+
+        def infer(inputs, rest, kwargs):
+            common = _common_dtype(inputs)
+            known = [_symbolic_input(x, common) for x in inputs]
+            shapes = [None if s is None else s[0] for s in known]
+            kinds = [None if s is None else s[1] for s in known]
+            # Lists of tensors travel as separate shapes: rule(*shapes, **settings).
+            settings = {**dict(zip(names[1:], rest)), **kwargs} if listed else kwargs
+            rest = () if listed else rest
+            found = shape(*shapes, *rest, **settings)
+            types = [k for k in kinds if k is not None]
+            if dtype == "promote":
+                kind = dtypes.result_type(*types).name
+            elif dtype == "float":
+                kind = dtypes.float_type(dtypes.result_type(*types)).name
+            elif callable(dtype):
+                kind = dtype(*kinds, *rest, **settings)
+            else:
+                kind = dtype
+            if isinstance(found, list):
+                kinds = kind if isinstance(kind, list) else [kind] * len(found)
+                return tuple(symbolic.KerasTensor(s, k) for s, k in zip(found, kinds))
+            return symbolic.KerasTensor(found, kind)
+
+        call.shape_rule = shape
+        call.scalars = scalars
+        REGISTRY[f.__name__] = call
+        return call
+
+    return decorate
+
+
+def _bind(f, names, count, args, kwargs):
+    """Collect tensor parameters some of which were given by keyword (they leave ``kwargs``)."""
+    found = list(args)
+    parameters = inspect.signature(f).parameters
+    for name in names[len(args):count]:
+        if name in kwargs:
+            found.append(kwargs.pop(name))
+        elif parameters[name].default is not inspect.Parameter.empty:
+            found.append(parameters[name].default)
+        else:
+            raise TypeError(f"{f.__name__}() is missing its argument {name!r}")
+    return tuple(found)
+
+
+def _as_array(value):
+    """Turn a NumPy scalar, as reductions return it, into an array; leave arrays alone."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
+    """Turn numbers and host arrays among ``inputs`` into tensors beside the tensors already there."""
+    backend = None
+    first = None
+    kinds = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            found = x.backend
+            if backend is None:
+                backend, first = found, x
+            elif found is not backend:
+                raise backends.DeviceError(
+                    f"{name}: tensors on {backend.name} and {found.name} cannot be mixed; bring them to one "
+                    "device: ops.convert_to_tensor(x.numpy()) under that device"
+                )
+            kinds.append(x.array.dtype)
+    common = dtypes.result_type(*kinds) if kinds else None
+    converted = []
+    for x in inputs:
+        if x is None:
+            pass
+        elif isinstance(x, Tensor):
+            if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
+                if x.dtype != _STATE.autocast:
+                    x = REGISTRY["cast"](x, _STATE.autocast)
+        elif isinstance(x, (bool, int, float, np.generic)) and first is not None:
+            kind = _scalar_dtype(x, common)
+            x = Tensor(kind.type(x)) if scalars else Tensor(backend.asarray(x, kind))
+        else:
+            keep = common is not None and isinstance(x, np.ndarray) and x.dtype.kind == "f" == common.kind
+            x = Tensor(to_array(x, common if keep else None, backend))
+        converted.append(x)
+    return tuple(converted)
+
+
+def _scalar_dtype(x, common: np.dtype) -> np.dtype:
+    """Dtype of a number beside tensors of type ``common``: the tensors decide, a float needs a float."""
+    if isinstance(x, (float, np.floating)):
+        return dtypes.float_type(common)
+    if isinstance(x, (bool, np.bool_)) or common.kind != "b":
+        return common
+    return np.dtype("int32")
+
+
+def _common_dtype(inputs):
+    kinds = [x.dtype for x in inputs if isinstance(x, (Tensor, symbolic.KerasTensor))]
+    return dtypes.result_type(*(np.dtype(k) for k in kinds)) if kinds else None
+
+
+def _symbolic_input(x, common):
+    """Return (shape, dtype name) of one input of a symbolic call."""
+    if x is None:
+        return None
+    if isinstance(x, (bool, int, float, np.generic)) and common is not None:
+        return (), _scalar_dtype(x, common).name
+    if isinstance(x, (Tensor, symbolic.KerasTensor)):
+        return x.shape, np.dtype(x.dtype).name
+    x = np.asarray(x)
+    return x.shape, (common if x.dtype.kind == "f" == common.kind else x.dtype).name

@@ -1,0 +1,1 @@
+"""Differentiable functions on tensors (``keras.ops``)."""

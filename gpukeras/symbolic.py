@@ -1,0 +1,167 @@
+"""The recorded graph: KerasTensor (shape and dtype, no values), Operation, Node."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import defaultdict
+
+from gpukeras import dtypes, tree
+
+
+class KerasTensor:
+    """A tensor of a model that has no values yet: a shape, a dtype, and how it comes about.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+    dtype : str
+    name : str, optional
+    """
+
+    __array_priority__ = 100
+    __array_ufunc__ = None
+    __hash__ = object.__hash__
+    _keras_mask = None
+
+    def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None):
+        if sparse or ragged:
+            raise ValueError("sparse and ragged symbolic tensors are not supported; use dense inputs")
+        self.shape = tuple(shape)
+        self.dtype = dtypes.standardize_dtype(dtype)
+        self.name = name or auto_name("keras_tensor")
+        self.history: tuple[Node, int] | None = None
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(
+            f"{self!r} is symbolic: it has no values until the model runs. Use layers and ops on it, "
+            "or wrap NumPy code in a custom layer"
+        )
+
+    def __bool__(self):
+        raise TypeError(f"{self!r} is symbolic: its truth is not known. Use ops.where or a custom layer")
+
+    def __len__(self):
+        raise TypeError(f"len() of {self!r} is not defined; use .shape")
+
+    def __iter__(self):
+        raise TypeError(f"{self!r} is symbolic and cannot be iterated; use ops.unstack")
+
+    def __repr__(self):
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+class Node:
+    """One call of an operation on symbolic tensors."""
+
+    def __init__(self, operation: Operation, args: tuple, kwargs: dict, outputs):
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.inputs = [t for t in tree.flatten((args, kwargs)) if is_symbolic(t)]
+        self.outputs = tree.flatten(outputs)
+        self.index = len(operation._inbound_nodes)
+        operation._inbound_nodes.append(self)
+        for i, tensor in enumerate(self.outputs):
+            tensor.history = (self, i)
+
+    def __repr__(self):
+        return f"<Node {self.index} of {self.operation.name}>"
+
+
+class Operation:
+    """Anything with a name that symbolic tensors can pass through: layers and recorded ops.
+
+    Parameters
+    ----------
+    name : str, optional
+        Made from the class name where not given.
+    """
+
+    def __init__(self, name: str | None = None):
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(f"name must be a string without '/', came {name!r}")
+        self.name = name or auto_name(to_snake_case(type(self).__name__))
+        self._inbound_nodes: list[Node] = []
+
+    def _only_node(self, what: str) -> Node:
+        if not self._inbound_nodes:
+            raise AttributeError(
+                f"layer {self.name!r} has no {what}: it was never called on a symbolic tensor (keras.Input)"
+            )
+        return self._inbound_nodes[0]
+
+    @property
+    def input(self):
+        """The symbolic input of the first call, or a list of them."""
+        inputs = self._only_node("input").inputs
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    @property
+    def output(self):
+        """The symbolic output of the first call, or a list of them."""
+        outputs = self._only_node("output").outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+class OpCall(Operation):
+    """An op called on symbolic tensors, as a step of a functional model."""
+
+    def __init__(self, op, name: str | None = None):
+        super().__init__(name or auto_name(op.__name__))
+        self.op = op
+
+    def __call__(self, *args, **kwargs):
+        return self.op(*args, **kwargs)
+
+
+def is_symbolic(value) -> bool:
+    """Tell whether ``value`` is a symbolic tensor."""
+    return isinstance(value, KerasTensor)
+
+
+def any_symbolic(structure) -> bool:
+    """Tell whether a nested structure holds a symbolic tensor."""
+    return any(isinstance(leaf, KerasTensor) for leaf in tree.flatten(structure))
+
+
+# ---- automatic names ------------------------------------------------------------------------------
+class _Names(threading.local):
+    def __init__(self):
+        self.counts: dict[str, int] = defaultdict(int)
+
+
+_NAMES = _Names()
+
+
+def auto_name(prefix: str) -> str:
+    """Return ``prefix`` the first time, then ``prefix_1``, ``prefix_2`` and so on."""
+    count = _NAMES.counts[prefix]
+    _NAMES.counts[prefix] += 1
+    return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Start automatic names again, as in a fresh process."""
+    _NAMES.counts.clear()
+    if free_memory:
+        import gc
+
+        gc.collect()
+
+
+def to_snake_case(name: str) -> str:
+    """Turn a class name into the form used for layer names.
+
+    Examples
+    --------
+    >>> to_snake_case("Conv2D"), to_snake_case("BatchNormalization"), to_snake_case("LSTM")
+    ('conv2d', 'batch_normalization', 'lstm')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
