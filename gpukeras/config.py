@@ -1,0 +1,136 @@
+"""Settings of the whole library: device, default float type, epsilon, image layout, checks.
+
+Examples
+--------
+>>> import gpukeras as keras
+>>> keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()
+('float32', 1e-07, 'channels_last')
+>>> with keras.config.device("cpu"):
+...     keras.ops.zeros(2).device
+'cpu'
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from gpukeras import backends
+from gpukeras.dtype_policies import dtype_policy, set_dtype_policy
+from gpukeras.dtypes import floatx, set_floatx
+
+__all__ = [
+    "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
+    "enable_interactive_logging", "epsilon", "floatx", "get_device", "image_data_format",
+    "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
+    "set_floatx", "set_image_data_format",
+]
+
+_epsilon = 1e-7
+_image_data_format = "channels_last"
+_interactive_logging = True
+_check_numerics = False
+
+
+def epsilon() -> float:
+    """Return the small number that keeps logarithms and divisions finite (1e-7 unless changed)."""
+    return _epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Set the small number used in losses and norms; it must be positive."""
+    global _epsilon
+    if not value > 0:
+        raise ValueError(f"epsilon must be a positive number, came {value!r}")
+    _epsilon = float(value)
+
+
+def image_data_format() -> str:
+    """Return the default image layout, ``"channels_last"`` (N, H, W, C) unless changed."""
+    return _image_data_format
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Set the default image layout: ``"channels_last"`` or ``"channels_first"``."""
+    global _image_data_format
+    _image_data_format = standardize_data_format(data_format)
+
+
+def standardize_data_format(data_format: str | None) -> str:
+    """Return ``data_format``, or the default for ``None``; anything unknown is a ``ValueError``."""
+    if data_format is None:
+        return _image_data_format
+    name = str(data_format).lower()
+    if name not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format must be 'channels_last' or 'channels_first', came {data_format!r}")
+    return name
+
+
+def set_device(device: str) -> str:
+    """Choose where new arrays are made, for the whole process.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` (a GPU where CuPy and a device work, else the CPU), ``"cpu"``, ``"gpu"`` or ``"gpu:1"``.
+        The environment variable ``GPUKERAS_DEVICE`` sets it from outside.
+
+    Returns
+    -------
+    str
+        The device chosen.
+
+    Raises
+    ------
+    gpukeras.backends.DeviceError
+        Where the device does not exist or CuPy is not installed; the message says what to install.
+    """
+    return backends.set_device(device).name
+
+
+def get_device() -> str:
+    """Return the device on which new arrays are made: ``"cpu"`` or ``"gpu:N"``."""
+    return backends.current().name
+
+
+@contextlib.contextmanager
+def device(name: str):
+    """Make new arrays on device ``name`` inside a ``with`` block."""
+    with backends.device_scope(name) as found:
+        yield found.name
+
+
+def backend() -> str:
+    """Return the name of the array library of the current device, ``"numpy"`` or ``"cupy"``."""
+    return backends.current().xp.__name__
+
+
+def check_numerics(enabled: bool = True) -> None:
+    """Look for NaN and infinity in the output of every layer call.
+
+    The first layer that produces one raises ``FloatingPointError`` with its name. Costs a pass over every
+    activation and, on a GPU, a wait; meant for finding the place where a training run breaks.
+    """
+    global _check_numerics
+    _check_numerics = bool(enabled)
+
+
+def numerics_checked() -> bool:
+    """Tell whether ``check_numerics`` is on."""
+    return _check_numerics
+
+
+def enable_interactive_logging() -> None:
+    """Let progress bars draw themselves anew in place (the default)."""
+    global _interactive_logging
+    _interactive_logging = True
+
+
+def disable_interactive_logging() -> None:
+    """Let ``fit`` print whole lines only, as suits log files."""
+    global _interactive_logging
+    _interactive_logging = False
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Tell whether progress bars draw themselves anew in place."""
+    return _interactive_logging
