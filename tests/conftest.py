@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests: devices, seeds, data, real Keras."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import random
+
+import numpy as np
+import pytest
+
+from gpukeras import backends
+
+
+def _gpu_problem() -> str | None:
+    """Return why GPU tests cannot run here, or ``None``."""
+    try:
+        backends.resolve("gpu")
+    except backends.DeviceError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def backend(request):
+    """Run the test on each device: new arrays are made there."""
+    if request.param == "gpu" and (problem := _gpu_problem()):
+        pytest.skip(f"GPU: {problem}")
+    with backends.device_scope(request.param) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _cpu_and_seeds():
+    """Start every test on the CPU with the same random state, whatever ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    with backends.device_scope("cpu"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> pathlib.Path:
+    """Folder with the team's real data sets (``GPUKERAS_TEST_DATA``, else ``../shared/data``)."""
+    here = pathlib.Path(__file__).resolve().parents[1]
+    folder = pathlib.Path(os.environ.get("GPUKERAS_TEST_DATA", here.parent / "shared" / "data"))
+    if not (folder / "mnist_20k.npz").exists():
+        pytest.skip(f"real data: no {folder}; set GPUKERAS_TEST_DATA to the folder with mnist_20k.npz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_keras():
+    """Real Keras 3 on JAX, the oracle of parity tests."""
+    missing = [name for name in ("keras", "jax") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"parity: {' and '.join(missing)} not installed; pip install 'gpukeras[parity]'")
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+
+    assert keras.backend.backend() == "jax", "real Keras was imported with another backend before"
+    return keras
