@@ -1,0 +1,200 @@
+"""What the strings stand for: ``"relu"``, ``"adam"``, ``{"class_name": "L2", ...}``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+
+from gpukeras.saving.registration import find_custom
+from gpukeras.saving.serialization import REGISTRIES, deserialize_keras_object, serialize_keras_object
+
+
+class Registry:
+    """The built-in objects of one kind, by every name that a Keras release gave them.
+
+    Parameters
+    ----------
+    kind : str
+        One word for error messages: ``"initializer"``.
+    objects : dict
+        Canonical names with their classes or functions. Classes also answer to their name in snake case
+        (``"glorot_uniform"``), unless the dictionary gives that name to something else.
+    aliases : dict, optional
+        Further names with the canonical name they stand for.
+    module : str, optional
+        Public module written into saved configurations, ``"keras.initializers"``; default: plural of kind.
+    modules : dict, optional
+        Names whose module differs from ``module``.
+    plain_names : bool
+        Built-in functions are serialized as their name alone (activations) instead of as a dictionary.
+    ignore_case : bool
+        Accept any capitals, as Keras 2 did for optimizers.
+
+    Examples
+    --------
+    >>> fruits = Registry("fruit", {"Apple": dict, "pear": max}, {"pomme": "Apple"}, module="example.fruits")
+    >>> fruits.get("apple"), fruits.get("pomme"), fruits.get("pear") is max, fruits.get(None)
+    ({}, {}, True, None)
+    >>> fruits.get("aple")
+    Traceback (most recent call last):
+        ...
+    ValueError: unknown fruit 'aple'; did you mean 'apple'? Known: Apple, pear. ...
+    """
+
+    def __init__(
+        self, kind: str, objects: Mapping[str, object], aliases: Mapping[str, str] | None = None, *,
+        module: str | None = None, modules: Mapping[str, str] | None = None, plain_names: bool = False,
+        ignore_case: bool = False,
+    ):
+        self.kind = kind
+        self.module = module or f"keras.{kind}s"
+        self.plain_names = plain_names
+        self.ignore_case = ignore_case
+        self._objects: dict[str, object] = {}
+        self._aliases: dict[str, str] = {}
+        self._modules = dict(modules or {})
+        self._names: dict[object, str] = {}
+        for name, thing in objects.items():
+            self.add(name, thing)
+        for alias, name in (aliases or {}).items():
+            self.alias(alias, name)
+        REGISTRIES[self.module] = self
+
+    def add(self, name: str, thing) -> None:
+        """Add a built-in class or function under its canonical name."""
+        self._objects[name] = thing
+        self._names.setdefault(thing, name)
+        if inspect.isclass(thing):
+            self._aliases.setdefault(snake_case(name), name)
+
+    def alias(self, alias: str, name: str) -> None:
+        """Let ``alias`` stand for the canonical ``name``."""
+        if name not in self._objects:
+            raise KeyError(f"alias {alias!r} of {self.kind} {name!r}, which does not exist")
+        self._aliases[alias] = name
+
+    def __contains__(self, name) -> bool:
+        return self.find(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._objects)
+
+    def find(self, name: str):
+        """Return the built-in class or function called ``name``, or None."""
+        found = self._objects.get(name)
+        if found is None and name in self._aliases:
+            found = self._objects[self._aliases[name]]
+        if found is None and self.ignore_case:
+            lower = name.lower()
+            names = {known.lower(): known for known in (*self._aliases, *self._objects)}
+            if lower in names:
+                known = names[lower]
+                found = self._objects[self._aliases.get(known, known)]
+        return found
+
+    def name_of(self, thing) -> str | None:
+        """Return the canonical name of a built-in class or function, or None for anything else."""
+        try:
+            return self._names.get(thing)
+        except TypeError:  # unhashable: not one of ours
+            return None
+
+    def module_of(self, name: str) -> str:
+        """Return the public module of the canonical ``name``."""
+        return self._modules.get(name, self.module)
+
+    def get(self, identifier, custom_objects: Mapping | None = None):
+        """Return the object that ``identifier`` stands for.
+
+        Parameters
+        ----------
+        identifier : None, str, dict, class, callable or instance
+            None stays None; a name or a configuration gives an object (a class is called without arguments);
+            a class is called without arguments; anything else callable is returned as it is.
+        custom_objects : dict, optional
+            Names asked first, before the open ``custom_object_scope`` and the built-in ones.
+
+        Raises
+        ------
+        ValueError
+            For a name that nothing answers to, with the nearest known name and the list; and for something
+            that cannot stand for an object of this kind.
+        """
+        if identifier is None:
+            return None
+        if isinstance(identifier, str):
+            found = find_custom(identifier, custom_objects)
+            found = self.lookup(identifier) if found is None else found
+            return found() if inspect.isclass(found) else found
+        if isinstance(identifier, Mapping):
+            return self.deserialize(identifier, custom_objects)
+        if inspect.isclass(identifier):
+            return identifier()
+        if callable(identifier) or hasattr(identifier, "get_config"):
+            return identifier
+        raise ValueError(
+            f"cannot make {_article(self.kind)} {self.kind} of {identifier!r}; expected a name, a "
+            "configuration dictionary, a class, a function or an instance"
+        )
+
+    def lookup(self, name: str):
+        """Return the built-in class or function called ``name``; an unknown name raises ``ValueError``."""
+        found = self.find(name)
+        if found is None:
+            raise ValueError(self.unknown(name))
+        return found
+
+    def unknown(self, name: str) -> str:
+        """Return the message for an unknown name: the nearest known one, the list, and what to do."""
+        known = [*self._objects, *self._aliases]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        if not near:  # "ADAM", "Cross-Entropy": compare without capitals and punctuation
+            plain = {_plain(k): k for k in known}
+            near = [plain[p] for p in difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)]
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        return (
+            f"unknown {self.kind} {name!r}{hint} Known: {', '.join(sorted(self._objects, key=str.lower))}. "
+            "Custom ones: pass the object itself, or name it in keras.utils.custom_object_scope"
+        )
+
+    def serialize(self, thing):
+        """Return ``thing`` as a dictionary of plain values (see ``saving.serialize_keras_object``)."""
+        if self.plain_names and not inspect.isclass(thing):
+            name = self.name_of(thing)
+            if name is not None:
+                return name
+        return serialize_keras_object(thing)
+
+    def deserialize(self, config, custom_objects: Mapping | None = None):
+        """Return the object that ``serialize`` described; a name and the form of Keras 2 work as well."""
+        if isinstance(config, str):
+            return self.get(config, custom_objects)
+        if isinstance(config, Mapping) and "class_name" not in config:
+            raise ValueError(
+                f"cannot make {_article(self.kind)} {self.kind} of {config!r}; expected a dictionary with "
+                "'class_name' and 'config'"
+            )
+        return deserialize_keras_object(config, custom_objects, registry=self)
+
+
+def snake_case(name: str) -> str:
+    """Return a class name in snake case as Keras does.
+
+    Examples
+    --------
+    >>> snake_case("GlorotUniform"), snake_case("Conv2D"), snake_case("LSTM"), snake_case("L1L2")
+    ('glorot_uniform', 'conv2d', 'lstm', 'l1l2')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
