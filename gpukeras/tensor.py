@@ -9,6 +9,7 @@ import numpy as np
 from gpukeras import backends, dtypes
 
 new_uid = itertools.count(1).__next__
+layout_version = 0  # counts rebindings; optimizers look here to learn that a variable moved
 
 
 class Tensor:
@@ -224,10 +225,19 @@ class Variable(Tensor):
         self.version += 1
         return self
 
-    def rebind(self, array) -> None:
-        """Let the variable live in ``array`` (a view of a flat buffer) from now on; values are copied there."""
+    # (flat buffer, first element) where the values are part of a larger one-dimensional buffer
+    home = None
+
+    def rebind(self, array, home=None) -> None:
+        """Let the variable live in ``array`` (a view of a flat buffer) from now on; values are copied there.
+
+        ``home`` is the buffer itself and the index of the first element in it.
+        """
+        global layout_version
         array[...] = self.array
         self.array = array
+        self.home = home
+        layout_version += 1
 
     def __deepcopy__(self, memo):
         new = Variable(self.array.copy(), trainable=self.trainable, autocast=self.autocast, name=self.name,
