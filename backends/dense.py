@@ -1,0 +1,47 @@
+"""Dense layer: product, bias and activation forward; the three gradients backward."""
+
+from __future__ import annotations
+
+
+class DenseMixin:
+    """Generic version on ``xp``. Activations that fuse: ``None``, ``"relu"``, ``"sigmoid"``, ``"tanh"``."""
+
+    def dense_forward(self, x, kernel, bias, activation=None):
+        """Return activation(x @ kernel + bias), shape (M, U), of ``x`` (M, I) and ``kernel`` (I, U)."""
+        y = self.xp.dot(x, kernel)
+        if bias is not None:
+            y += bias
+        if activation == "relu":
+            self.relu(y, out=y)
+        elif activation == "tanh":
+            self.xp.tanh(y, out=y)
+        elif activation == "sigmoid":
+            self.sigmoid(y, out=y)
+        return y
+
+    def dense_backward(self, dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias):
+        """Return the gradients of ``x``, ``kernel`` and ``bias``, ``None`` for those not needed.
+
+        ``y`` is the output of the forward pass (needed where there is an activation). The bias gradient may
+        share memory with ``dy``.
+        """
+        dz = self.activation_backward(dy, y, activation)
+        dx = self.xp.dot(dz, kernel.T) if need_dx else None
+        dkernel = self.xp.dot(x.T, dz) if need_dkernel else None
+        dbias = self.column_sum(dz) if need_dbias else None
+        return dx, dkernel, dbias
+
+    def activation_backward(self, dy, y, activation):
+        """Return the gradient before a fusable activation from the one after it and its output ``y``."""
+        if activation is None:
+            return dy
+        if activation == "relu":
+            return self.relu_backward(dy, y)
+        if activation == "tanh":
+            slope = y * y
+            self.xp.subtract(1, slope, out=slope)
+        else:
+            slope = 1 - y
+            slope *= y
+        slope *= dy
+        return slope

@@ -1,0 +1,83 @@
+"""Sums and maxima along one axis of a matrix: the inner step of softmax, normalisation and bias gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class RowsMixin:
+    """Generic version on ``xp``."""
+
+    def ones(self, n: int, dtype):
+        """Return a shared vector of ``n`` ones; callers must not write into it."""
+        return self.xp.ones(n, dtype)
+
+    def row_max(self, x):
+        """Return the maximum of every row of ``x`` (M, C) as (M, 1)."""
+        return x.max(axis=-1, keepdims=True)
+
+    def row_sum(self, x):
+        """Return the sum of every row of ``x`` (M, C) as (M, 1)."""
+        return x.sum(axis=-1, keepdims=True)
+
+    def column_sum(self, x):
+        """Return the sum of every column of ``x`` (M, C) as (C,)."""
+        return x.sum(axis=0)
+
+    def widen(self, x):
+        """Return ``x`` (M, C) as a view (M / k, k * C) on which per-column arithmetic is quickest, and k."""
+        return x, 1
+
+    def row_starts(self, rows: int, columns: int):
+        """Return the flat position of each row of a (rows, columns) matrix; callers must not write into it."""
+        return self.xp.arange(rows) * columns
+
+
+class NumpyRowsMixin(RowsMixin):
+    """NumPy reduces short axes slowly: products with ones and a transposed maximum are 3 to 20 times quicker."""
+
+    _cache: dict = {}  # (kind, sizes, dtype) -> constant array; emptied when it grows
+
+    def _constant(self, key, make):
+        found = self._cache.get(key)
+        if found is None:
+            if len(self._cache) > 256:
+                self._cache.clear()
+            found = make()
+            found.flags.writeable = False
+            self._cache[key] = found
+        return found
+
+    def ones(self, n, dtype):
+        found = self._cache.get((n, dtype))
+        return self._constant((n, dtype), lambda: np.ones(n, dtype)) if found is None else found
+
+    def zeros(self, n, dtype):
+        """Return a shared vector of n <= 65536 zeros: ``maximum`` with it is three times quicker than with 0."""
+        found = self._cache.get(dtype)
+        return (self._constant(dtype, lambda: np.zeros(65536, dtype)) if found is None else found)[:n]
+
+    def row_starts(self, rows, columns):
+        return self._constant(("rows", rows, columns), lambda: np.arange(rows) * columns)
+
+    def row_max(self, x):
+        m, c = x.shape
+        if m >= 16 and c <= 64:
+            return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
+        return np.maximum.reduce(x, axis=-1, keepdims=True)
+
+    def row_sum(self, x):
+        return np.dot(x, self.ones(x.shape[1], x.dtype))[:, None]
+
+    def column_sum(self, x):
+        if len(x) == 1:
+            return x[0]
+        return np.dot(self.ones(x.shape[0], x.dtype), x)
+
+    def widen(self, x):
+        m, c = x.shape
+        k = 1
+        if c < 128 and x.flags.c_contiguous:
+            while k * c < 512 and m % (2 * k) == 0:
+                k *= 2
+        return x.reshape(m // k, k * c) if k > 1 else x, k
