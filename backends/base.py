@@ -9,8 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from .activation import ActivationMixin
+from .convolution import ConvolutionMixin
+from .dense import DenseMixin
+from .indexing import IndexingMixin
+from .loss import LossMixin
+from .normalization import NormalizationMixin
+from .pooling import PoolingMixin
+from .recurrent import RecurrentMixin
+from .rows import RowsMixin
 
-class Backend:
+
+class Backend(
+    IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
+    ConvolutionMixin, PoolingMixin,
+):
     """Array functions of one device.
 
     Attributes

@@ -6,10 +6,19 @@ import platform
 
 import numpy as np
 
+from .activation import NumpyActivationMixin
 from .base import Backend
+from .convolution import NumpyConvolutionMixin
+from .indexing import NumpyIndexingMixin
+from .loss import NumpyLossMixin
+from .pooling import NumpyPoolingMixin
+from .recurrent import NumpyRecurrentMixin
+from .rows import NumpyRowsMixin
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(
+    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin, NumpyActivationMixin, NumpyLossMixin, Backend,
+):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 
     xp = np
