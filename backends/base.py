@@ -13,6 +13,7 @@ from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
 from .indexing import IndexingMixin
+from .update import UpdateMixin
 from .loss import LossMixin
 from .normalization import NormalizationMixin
 from .pooling import PoolingMixin

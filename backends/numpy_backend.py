@@ -10,6 +10,7 @@ from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
 from .indexing import NumpyIndexingMixin
+from .update import NumpyUpdateMixin
 from .loss import NumpyLossMixin
 from .pooling import NumpyPoolingMixin
 from .recurrent import NumpyRecurrentMixin

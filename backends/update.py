@@ -1,0 +1,314 @@
+"""Optimizer rules on flat buffers: one in-place method each, written once over ``xp``.
+
+Every method takes one-dimensional arrays of one dtype and equal length: parameters ``p``, gradients ``g``
+(never written to) and the slots of the rule, which it updates together with ``p``. Rates and factors are
+Python floats, or 0-d arrays of the device where a learning rate lives there.
+
+A rule is a loop over passes: NumPy works in pieces that stay in the cache, other devices take everything at
+once. See ``gpukeras/optimizers`` for the formulas' sources.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+
+class UpdateMixin:
+    """The rules, and what gradient clipping needs.
+
+    Attributes
+    ----------
+    update_chunk : int or None
+        Elements of one pass; ``None``: the whole buffer.
+    direct_gradient : int or None
+        Gradients of at least this many elements are used where they lie instead of being copied beside the
+        others; ``None``: copy all (fewest kernel launches).
+    flat_alignment : int
+        Bytes to which every variable in a flat buffer is aligned.
+    """
+
+    update_chunk: int | None = None
+    direct_gradient: int | None = None
+    flat_alignment: int = 16
+
+    # ---- buffers and passes ----------------------------------------------------------------------------
+    def flat_buffer(self, size: int, dtype):
+        """Return a new one-dimensional buffer of zeros, aligned for vector instructions."""
+        return self.xp.zeros(size, dtype)
+
+    def _scratch(self, count: int, size: int, dtype) -> tuple:
+        """Return ``count`` temporary arrays; their contents are undefined."""
+        return tuple(self.xp.empty(size, dtype) for _ in range(count))
+
+    def _passes(self, temporaries: int, *arrays):
+        """Return, for each pass, pieces of ``arrays`` (``None`` stays ``None``) and temporaries as long."""
+        size = arrays[0].size
+        chunk = self.update_chunk
+        if chunk is None or size <= chunk:
+            return ((*arrays, *self._scratch(temporaries, size, arrays[0].dtype)),)
+        return self._chunks(temporaries, arrays, size, chunk)
+
+    def _chunks(self, temporaries, arrays, size, chunk):
+        for start in range(0, size, chunk):
+            stop = min(start + chunk, size)
+            pieces = [None if a is None else a[start:stop] for a in arrays]
+            yield *pieces, *self._scratch(temporaries, stop - start, arrays[0].dtype)
+
+    # ---- clipping ---------------------------------------------------------------------------------------
+    def square_sum(self, array):
+        """Return the sum of squares of a one-dimensional array as a 0-d array or scalar, never in half precision."""
+        array = array.astype("float32") if array.dtype.itemsize < 4 else array
+        return self.xp.dot(array, array)
+
+    def clip_factor(self, square_sum, limit: float):
+        """Return what scales a gradient so that its norm is at most ``limit``; NaN where the norm is not finite."""
+        norm = self.xp.sqrt(square_sum)
+        return limit / self.xp.maximum(norm, limit) + (norm - norm)
+
+    # ---- gradient descent --------------------------------------------------------------------------------
+    def sgd_update(self, p, g, *, learning_rate) -> None:
+        """p -= learning_rate * g"""
+        xp, rate = self.xp, scalar(learning_rate, p.dtype)
+        for p, g, t in self._passes(1, p, g):
+            xp.multiply(g, rate, t)
+            xp.subtract(p, t, p)
+
+    def momentum_update(self, p, g, m, *, learning_rate, momentum, nesterov) -> None:
+        """m = momentum * m - learning_rate * g; p += m (Nesterov: p += momentum * m - learning_rate * g)"""
+        xp, rate, mu = self.xp, scalar(learning_rate, p.dtype), scalar(momentum, p.dtype)
+        for p, g, m, t in self._passes(1, p, g, m):
+            xp.multiply(m, mu, m)
+            xp.multiply(g, rate, t)
+            xp.subtract(m, t, m)
+            if nesterov:
+                xp.subtract(p, t, p)
+                xp.multiply(m, mu, t)
+                xp.add(p, t, p)
+            else:
+                xp.add(p, m, p)
+
+    # ---- rates of their own for every weight ---------------------------------------------------------------
+    def rmsprop_update(self, p, g, v, m=None, a=None, *, learning_rate, rho, momentum, epsilon) -> None:
+        """v = rho v + (1 - rho) g²; step = rate * g / sqrt(v - a² + epsilon); m gathers steps, a gradients."""
+        xp, c = self.xp, p.dtype.type
+        rate, mu = scalar(learning_rate, p.dtype), c(momentum)
+        keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
+        for p, g, v, m, a, t, u in self._passes(2, p, g, v, m, a):
+            _decay(xp, v, keep, g, gain, t, square=True)
+            if a is None:
+                xp.add(v, eps, t)
+            else:
+                _decay(xp, a, keep, g, gain, t)
+                xp.multiply(a, a, t)
+                xp.subtract(v, t, t)
+                xp.add(t, eps, t)
+            xp.sqrt(t, t)
+            xp.divide(g, t, t)
+            xp.multiply(t, rate, t)
+            if m is not None:
+                xp.multiply(m, mu, m)
+                xp.add(m, t, m)
+                t = m
+            xp.subtract(p, t, p)
+
+    def adagrad_update(self, p, g, s, *, learning_rate, epsilon) -> None:
+        """s += g²; p -= rate * g / sqrt(s + epsilon)"""
+        xp, rate, eps = self.xp, scalar(learning_rate, p.dtype), p.dtype.type(epsilon)
+        for p, g, s, t in self._passes(1, p, g, s):
+            xp.multiply(g, g, t)
+            xp.add(s, t, s)
+            xp.add(s, eps, t)
+            xp.sqrt(t, t)
+            xp.divide(g, t, t)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+
+    def adadelta_update(self, p, g, s, d, *, learning_rate, rho, epsilon) -> None:
+        """s = rho s + (1 - rho) g²; step = g sqrt(d + eps) / sqrt(s + eps); d = rho d + (1 - rho) step²"""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
+        for p, g, s, d, t, u in self._passes(2, p, g, s, d):
+            _decay(xp, s, keep, g, gain, t, square=True)
+            xp.add(d, eps, t)
+            xp.sqrt(t, t)
+            xp.add(s, eps, u)
+            xp.sqrt(u, u)
+            xp.divide(t, u, t)
+            xp.multiply(t, g, t)
+            _decay(xp, d, keep, t, gain, u, square=True)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+
+    # ---- the Adam family -------------------------------------------------------------------------------------
+    def adam_update(self, p, g, m, v, h=None, *, learning_rate, beta_1, beta_2, epsilon) -> None:
+        """Moments m and v of the gradient; p -= rate * m / (sqrt(v) + epsilon); ``h`` keeps the largest v.
+
+        ``learning_rate`` contains the correction for the moments' start at zero.
+        """
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
+        for p, g, m, v, h, t in self._passes(1, p, g, m, v, h):
+            _decay(xp, m, b1, g, c1, t)
+            _decay(xp, v, b2, g, c2, t, square=True)
+            if h is None:
+                xp.sqrt(v, t)
+            else:
+                xp.maximum(h, v, h)
+                xp.sqrt(h, t)
+            xp.add(t, eps, t)
+            xp.divide(m, t, t)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+
+    def adamax_update(self, p, g, m, u, *, learning_rate, beta_1, beta_2, epsilon) -> None:
+        """Mean m and weighted infinity norm u of the gradient; p -= rate * m / (u + epsilon)"""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        b1, b2, c1, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(epsilon)
+        for p, g, m, u, t in self._passes(1, p, g, m, u):
+            _decay(xp, m, b1, g, c1, t)
+            xp.multiply(u, b2, u)
+            xp.absolute(g, t)
+            xp.maximum(u, t, u)
+            xp.add(u, eps, t)
+            xp.divide(m, t, t)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+
+    def nadam_update(
+        self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor, correction,
+    ) -> None:
+        """p -= rate * (momentum_factor m + gradient_factor g) / (sqrt(v / correction) + epsilon)"""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
+        of_m, of_g, of_v = c(momentum_factor), c(gradient_factor), c(1 / correction)
+        for p, g, m, v, t, u in self._passes(2, p, g, m, v):
+            _decay(xp, m, b1, g, c1, t)
+            _decay(xp, v, b2, g, c2, t, square=True)
+            xp.multiply(v, of_v, u)
+            xp.sqrt(u, u)
+            xp.add(u, eps, u)
+            xp.multiply(g, of_g, t)
+            xp.divide(t, u, t)
+            xp.divide(m, u, u)
+            xp.multiply(u, of_m, u)
+            xp.add(t, u, t)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+
+    def lamb_update(self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, corrections) -> None:
+        """Adam's step with the length of the weights: for one variable at a time, as its norm matters."""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        (t,) = self._scratch(1, p.size, p.dtype)
+        u = xp.empty_like(p)
+        _decay(xp, m, c(beta_1), g, c(1 - beta_1), t)
+        _decay(xp, v, c(beta_2), g, c(1 - beta_2), t, square=True)
+        xp.multiply(v, c(1 / corrections[1]), t)
+        xp.sqrt(t, t)
+        xp.add(t, c(epsilon), t)
+        xp.divide(m, t, u)
+        xp.multiply(u, c(1 / corrections[0]), u)
+        weights, step = xp.sqrt(self.square_sum(p)), xp.sqrt(self.square_sum(u))
+        usable = (weights > 0) & (step > 0)
+        ratio = xp.where(usable, weights / xp.where(usable, step, c(1)), c(1)).astype(p.dtype)
+        xp.multiply(u, ratio * rate, u)
+        xp.subtract(p, u, p)
+
+    # ---- others ------------------------------------------------------------------------------------------------
+    def lion_update(self, p, g, m, *, learning_rate, beta_1, beta_2) -> None:
+        """p -= rate * sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g"""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        b1, b2, c1, c2 = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2)
+        for p, g, m, t, u in self._passes(2, p, g, m):
+            xp.multiply(m, b1, t)
+            xp.multiply(g, c1, u)
+            xp.add(t, u, t)
+            xp.sign(t, t)
+            xp.multiply(t, rate, t)
+            xp.subtract(p, t, p)
+            _decay(xp, m, b2, g, c2, t)
+
+    def ftrl_update(self, p, g, s, z, *, learning_rate, power, l1, l2, shrinkage, beta) -> None:
+        """Follow the regularized leader: s gathers g², z the linear term; p is the closed-form minimum.
+
+        ``power`` is the negative of Keras's ``learning_rate_power``.
+        """
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        ridge, lasso = c(2 * l2), c(l1)
+        if beta:
+            ridge = ridge + scalar(beta / learning_rate, p.dtype)
+        for p, g, s, z, t, u in self._passes(2, p, g, s, z):
+            _power(xp, s, power, u)
+            xp.multiply(g, g, t)
+            xp.add(s, t, s)
+            _power(xp, s, power, t)
+            xp.subtract(t, u, u)
+            xp.divide(u, rate, u)
+            xp.multiply(u, p, u)
+            xp.subtract(z, u, z)
+            xp.add(z, g, z)
+            if shrinkage:
+                xp.multiply(p, c(2 * shrinkage), u)
+                xp.add(z, u, z)
+            xp.divide(t, rate, t)
+            xp.add(t, ridge, t)
+            xp.clip(z, -lasso, lasso, out=u)
+            xp.subtract(u, z, u)
+            xp.divide(u, t, p)
+
+    # ---- averages ------------------------------------------------------------------------------------------------
+    def average_update(self, average, p, *, momentum: float) -> None:
+        """average = momentum * average + (1 - momentum) * p"""
+        c = p.dtype.type
+        for average, p, t in self._passes(1, average, p):
+            _decay(self.xp, average, c(momentum), p, c(1 - momentum), t)
+
+
+def scalar(value, dtype):
+    """Return a rate in the dtype of the buffers, on the host where it is a Python number."""
+    return value.astype(dtype) if hasattr(value, "astype") else dtype.type(value)
+
+
+def _decay(xp, state, keep, value, gain, t, square=False) -> None:
+    """state = keep * state + gain * value (or value²), with the temporary ``t``."""
+    xp.multiply(state, keep, state)
+    if square:
+        xp.multiply(value, value, t)
+        xp.multiply(t, gain, t)
+    else:
+        xp.multiply(value, gain, t)
+    xp.add(state, t, state)
+
+
+def _power(xp, array, exponent: float, out) -> None:
+    """out = array ** exponent, by the square root where that is meant."""
+    if exponent == 0.5:
+        xp.sqrt(array, out)
+    else:
+        xp.power(array, array.dtype.type(exponent), out)
+
+
+class NumpyUpdateMixin:
+    """How NumPy goes through the rules: in pieces that stay in the cache, with temporaries kept per thread."""
+
+    update_chunk = 65536
+    direct_gradient = 65536
+    flat_alignment = 64
+    _temporaries = threading.local()
+
+    def flat_buffer(self, size, dtype):
+        spare = 64 // dtype.itemsize
+        buffer = self.xp.zeros(size + spare, dtype)
+        skip = -buffer.ctypes.data % 64 // dtype.itemsize
+        return buffer[skip:skip + size]
+
+    def _scratch(self, count, size, dtype):
+        kept = self._temporaries.__dict__
+        found = kept.get((dtype, count))
+        if found is None or found[0].size < size:
+            found = kept[dtype, count] = tuple(self.xp.empty(size, dtype) for _ in range(count))
+        return found if found[0].size == size else tuple(t[:size] for t in found)
+
+    def clip_factor(self, square_sum, limit):
+        norm = math.sqrt(square_sum)
+        return limit / max(norm, limit) if math.isfinite(norm) else math.nan
