@@ -71,6 +71,8 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
             for x in inputs:
                 t = type(x)
                 if t is not Tensor and (t is not Variable or _STATE.autocast):
+                    if x is None:
+                        continue
                     break
                 if kind is None:
                     kind = type(x.array)
