@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 Shape = tuple  # of int | None
 
@@ -154,3 +155,209 @@ def window_padding(size: int, window: int, stride: int, padding: str, dilation: 
         return 0, 0
     total = max(0, (-(-size // stride) - 1) * stride + reach - size)
     return total // 2, total - total // 2
+
+
+# ---- windows: convolution and pooling ---------------------------------------------------------------
+def per_axis(value, rank: int, what: str) -> tuple[int, ...]:
+    """Turn one integer or a sequence into one positive integer for each of ``rank`` axes."""
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) == 1 and rank > 1:
+        values *= rank
+    if len(values) != rank or any(isinstance(v, bool) or int(v) != v or v < 1 for v in values):
+        raise ValueError(f"{what} must be a positive integer or {rank} of them, came {value!r}")
+    return tuple(int(v) for v in values)
+
+
+def split_format(shape, data_format: str) -> tuple[Shape, int | None]:
+    """Return the spatial sizes and the number of channels of a batch."""
+    if data_format == "channels_last":
+        return tuple(shape[1:-1]), shape[-1]
+    if data_format == "channels_first":
+        return tuple(shape[2:]), shape[1]
+    raise ValueError(
+        f"data_format must be 'channels_last' or 'channels_first', came {data_format!r}"
+    )
+
+
+def join_format(batch, spatial, channels, data_format: str) -> Shape:
+    """Put a batch shape together again: the inverse of ``split_format``."""
+    if data_format == "channels_last":
+        return (batch, *spatial, channels)
+    return (batch, channels, *spatial)
+
+
+def spatial_rank(shape, what: str) -> int:
+    """Number of spatial axes of a batch: one to three."""
+    rank = len(shape) - 2
+    if not 1 <= rank <= 3:
+        raise ValueError(
+            f"{what} needs inputs with a batch axis, one to three spatial axes and a channel axis; "
+            f"came shape {tuple(shape)}"
+        )
+    return rank
+
+
+def window_outputs(spatial, window, strides, padding: str, dilation, what: str) -> Shape:
+    """Output sizes of all spatial axes; a window that does not fit is an error."""
+    if padding not in ("valid", "same", "causal"):
+        raise ValueError(f"padding must be 'valid' or 'same', came {padding!r}")
+    if padding == "causal" and len(window) != 1:
+        raise ValueError(f"padding='causal' needs one spatial axis (time), came {len(window)}")
+    out = []
+    for i, (size, k, s, d) in enumerate(zip(spatial, window, strides, dilation)):
+        reach = (k - 1) * d + 1
+        if padding == "valid" and size is not None and size < reach:
+            covers = f" (size {k} with dilation_rate={d})" if d > 1 else ""
+            raise ValueError(
+                f"{what}: a window of {reach}{covers} does not fit into spatial axis {i} of size {size} with "
+                "padding='valid'; use padding='same', a smaller window or a larger input"
+            )
+        out.append(window_output(size, k, s, padding, d))
+    return tuple(out)
+
+
+class Windows(NamedTuple):
+    """Where windows lie over known spatial axes; every field has one entry for each axis.
+
+    Position ``o`` of a window covers input elements ``o * stride - low + tap * dilation`` for every ``tap``
+    below ``window``; elements outside the input count as padding.
+    """
+
+    size: tuple[int, ...]  # of the input
+    window: tuple[int, ...]
+    out: tuple[int, ...]  # number of positions
+    strides: tuple[int, ...]
+    lows: tuple[int, ...]  # padding in front
+    dilation: tuple[int, ...]
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Elements from the first tap of a window to its last."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.window, self.dilation))
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Sizes of the input with its padding: enough for all windows and for the whole input."""
+        return tuple(
+            max(low + n, (o - 1) * s + r)
+            for low, n, o, s, r in zip(self.lows, self.size, self.out, self.strides, self.reach)
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether each window is one element and each element one window (a 1x1 convolution)."""
+        return self.size == self.out and set(self.window + self.strides) == {1} and not any(self.lows)
+
+
+def windows(spatial, window, strides, padding: str, dilation, what: str) -> Windows:
+    """Lay windows over axes of known sizes."""
+    spatial, window = tuple(spatial), tuple(window)
+    out = window_outputs(spatial, window, strides, padding, dilation, what)
+    lows = tuple(
+        window_padding(n, k, s, padding, d)[0] for n, k, s, d in zip(spatial, window, strides, dilation)
+    )
+    return Windows(spatial, window, out, tuple(strides), lows, tuple(dilation))
+
+
+def convolution(
+    x, kernel, bias=None, strides=1, padding="valid", data_format="channels_last", dilation_rate=1, groups=1,
+    activation=None,
+) -> Shape:
+    """Shape of a convolution; ``kernel`` is (*window, channels // groups, filters)."""
+    rank = spatial_rank(x, "convolution")
+    if len(kernel) != rank + 2:
+        raise ValueError(
+            f"convolution of inputs of shape {tuple(x)} needs a kernel with {rank + 2} axes "
+            f"(*window, channels // groups, filters), came shape {tuple(kernel)}"
+        )
+    spatial, channels = split_format(x, data_format)
+    inner, filters = kernel[-2:]
+    if channels is not None and channels != inner * groups:
+        raise ValueError(
+            f"convolution: the kernel of shape {tuple(kernel)} with groups={groups} expects "
+            f"{inner * groups} input channels, the inputs of shape {tuple(x)} have {channels} "
+            f"(data_format={data_format!r})"
+        )
+    if filters % groups:
+        raise ValueError(f"convolution: {filters} filters cannot be split into groups={groups}")
+    if bias is not None and tuple(bias) != (filters,):
+        raise ValueError(f"convolution: bias must have shape ({filters},), came {tuple(bias)}")
+    strides = per_axis(strides, rank, "strides")
+    dilation = per_axis(dilation_rate, rank, "dilation_rate")
+    out = window_outputs(spatial, kernel[:-2], strides, padding, dilation, "convolution")
+    return join_format(x[0], out, filters, data_format)
+
+
+def transposed_axis(size, window: int, stride: int, padding: str, output_padding, dilation: int = 1):
+    """Output size along one axis of a transposed convolution, and how much is cut off in front.
+
+    With padding ``p`` at the far end, the axis grows to ``(size - 1) * stride + reach``, of which the cut is
+    taken away in front and the rest (which may be negative: zeros) behind.
+    """
+    reach = (window - 1) * dilation + 1
+    if padding == "valid":
+        extra = max(reach, stride) - reach if output_padding is None else output_padding
+        cut, total = 0, 2 * (reach - 1) + extra
+    elif padding == "same":
+        if output_padding is None:
+            total = stride + reach - 2
+        else:
+            total = reach + reach % 2 - 2 + output_padding
+        cut = reach - 1 - min(-(-total // 2), reach - 1)
+    else:
+        raise ValueError(f"padding must be 'valid' or 'same', came {padding!r}")
+    return (None if size is None else (size - 1) * stride + total - reach + 2), cut
+
+
+def pool(x, pool_size, strides=None, padding="valid", data_format="channels_last") -> Shape:
+    """Shape after pooling every channel over windows."""
+    rank = spatial_rank(x, "pooling")
+    window = per_axis(pool_size, rank, "pool_size")
+    strides = window if strides is None else per_axis(strides, rank, "strides")
+    spatial, channels = split_format(x, data_format)
+    if padding == "causal":
+        raise ValueError("padding must be 'valid' or 'same', came 'causal'")
+    out = window_outputs(spatial, window, strides, padding, (1,) * rank, "pooling")
+    return join_format(x[0], out, channels, data_format)
+
+
+def resize(x, size, *args, data_format="channels_last", **kwargs) -> Shape:
+    """Shape of a batch of images, or of one image, brought to ``size`` (height, width)."""
+    if len(x) not in (3, 4):
+        raise ValueError(f"resize needs an image or a batch of images (rank 3 or 4), came shape {tuple(x)}")
+    if data_format == "channels_last":
+        return (*x[:-3], *size, x[-1])
+    return (*x[:-2], *size)
+
+
+def recurrent(name: str, gates: int, x, states, kernel, recurrent_kernel, bias, bias_shape, mask,
+              return_sequences: bool = True) -> list:
+    """Shapes of a recurrent op: the output, then one per state; wrong shapes raise naming the argument.
+
+    ``bias_shape`` is the expected shape for ``gates * units`` columns, a function of that width.
+    """
+    if len(x) != 3:
+        raise ValueError(f"{name}: x must have shape (batch, steps, features), came {tuple(x)}")
+    batch, steps, features = x
+    if len(recurrent_kernel) != 2 or recurrent_kernel[1] != gates * recurrent_kernel[0]:
+        raise ValueError(
+            f"{name}: recurrent_kernel must have shape (units, {gates} * units), came {tuple(recurrent_kernel)}"
+        )
+    units = recurrent_kernel[0]
+    expected = {
+        "kernel": (kernel, (features, gates * units)),
+        "bias": (bias, bias_shape(gates * units)),
+        "mask": (mask, (batch, steps)),
+    }
+    expected |= {f"initial state {i}": (state, (batch, units)) for i, state in enumerate(states)}
+    for what, (shape, wanted) in expected.items():
+        fits = shape is None or len(shape) == len(wanted) and all(
+            n == m or n is None or m is None for n, m in zip(shape, wanted)
+        )
+        if not fits:
+            raise ValueError(
+                f"{name}: {what} must have shape {wanted}, came {tuple(shape)} (x has shape {tuple(x)}, "
+                f"recurrent_kernel {tuple(recurrent_kernel)})"
+            )
+    state = (batch, units)
+    return [(batch, steps, units) if return_sequences else state, *[state for _ in states]]
