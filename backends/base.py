@@ -13,17 +13,17 @@ from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
 from .indexing import IndexingMixin
-from .update import UpdateMixin
 from .loss import LossMixin
 from .normalization import NormalizationMixin
 from .pooling import PoolingMixin
 from .recurrent import RecurrentMixin
 from .rows import RowsMixin
+from .update import UpdateMixin
 
 
 class Backend(
     IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
-    ConvolutionMixin, PoolingMixin,
+    ConvolutionMixin, PoolingMixin, UpdateMixin,
 ):
     """Array functions of one device.
 

@@ -10,15 +10,16 @@ from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
 from .indexing import NumpyIndexingMixin
-from .update import NumpyUpdateMixin
 from .loss import NumpyLossMixin
 from .pooling import NumpyPoolingMixin
 from .recurrent import NumpyRecurrentMixin
 from .rows import NumpyRowsMixin
+from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
-    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin, NumpyActivationMixin, NumpyLossMixin, Backend,
+    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin,
+    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

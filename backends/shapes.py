@@ -309,6 +309,39 @@ def transposed_axis(size, window: int, stride: int, padding: str, output_padding
     return (None if size is None else (size - 1) * stride + total - reach + 2), cut
 
 
+def transposed_windows(spatial, window, strides, padding: str, output_padding, dilation) -> Windows:
+    """Windows of the convolution whose data gradient is the transposed convolution."""
+    rank = len(spatial)
+    strides = per_axis(strides, rank, "strides")
+    dilation = per_axis(dilation, rank, "dilation_rate")
+    if output_padding is None or isinstance(output_padding, int):
+        output_padding = (output_padding,) * rank
+    axes = [
+        transposed_axis(*axis)
+        for axis in zip(spatial, window, strides, (padding,) * rank, output_padding, dilation)
+    ]
+    sizes, lows = (tuple(values) for values in zip(*axes))
+    return Windows(sizes, tuple(window), tuple(spatial), strides, lows, dilation)
+
+
+def transposed_convolution(
+    x, kernel, bias=None, strides=1, padding="valid", output_padding=None, data_format="channels_last",
+    dilation_rate=1,
+) -> Shape:
+    """Shape of a transposed convolution; ``kernel`` is (*window, filters, channels)."""
+    rank = spatial_rank(x, "transposed convolution")
+    spatial, channels = split_format(x, data_format)
+    if len(kernel) != rank + 2 or (channels is not None and kernel[-1] != channels):
+        raise ValueError(
+            f"transposed convolution of inputs of shape {tuple(x)} (data_format={data_format!r}) needs a kernel "
+            f"of shape (*window, filters, {channels}) with {rank} window axes, came {tuple(kernel)}"
+        )
+    if bias is not None and tuple(bias) != (kernel[-2],):
+        raise ValueError(f"transposed convolution: bias must have shape ({kernel[-2]},), came {tuple(bias)}")
+    found = transposed_windows(spatial, kernel[:-2], strides, padding, output_padding, dilation_rate)
+    return join_format(x[0], found.size, kernel[-2], data_format)
+
+
 def pool(x, pool_size, strides=None, padding="valid", data_format="channels_last") -> Shape:
     """Shape after pooling every channel over windows."""
     rank = spatial_rank(x, "pooling")
@@ -341,7 +374,8 @@ def recurrent(name: str, gates: int, x, states, kernel, recurrent_kernel, bias, 
     batch, steps, features = x
     if len(recurrent_kernel) != 2 or recurrent_kernel[1] != gates * recurrent_kernel[0]:
         raise ValueError(
-            f"{name}: recurrent_kernel must have shape (units, {gates} * units), came {tuple(recurrent_kernel)}"
+            f"{name}: recurrent_kernel must have shape (units, {gates} * units), "
+            f"came {tuple(recurrent_kernel)}"
         )
     units = recurrent_kernel[0]
     expected = {
