@@ -57,7 +57,7 @@ class ConvolutionMixin:
 
     column_bytes = 1 << 28  # of one column matrix: large enough to fill a GPU
 
-    def scratch(self, count: int, dtype, slot: int = 0):
+    def conv_scratch(self, count: int, dtype, slot: int = 0):
         """Return ``count`` uninitialised elements whose contents may be lost at the next call for ``slot``."""
         return self.xp.empty(count, dtype)
 
@@ -80,7 +80,7 @@ class ConvolutionMixin:
         else:
             filters = w.shape[-1]
             matrix = xp.ascontiguousarray(w).reshape(-1, filters)
-            for part, columns in self._columns(x, windows, way, filters):
+            for part, columns in self._conv_columns(x, windows, way, filters):
                 block = y[part].reshape(-1, filters)  # a view: blocks are contiguous
                 xp.matmul(columns, matrix, out=block)
                 finish(block)
@@ -104,7 +104,7 @@ class ConvolutionMixin:
         if windows.plain:
             return self.conv_forward(dy, w.swapaxes(-1, -2), windows)
         if choose_backward_data(w.shape, windows) == "scatter":
-            return self._scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
+            return self._conv_scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
         mirrored = w[(slice(None, None, -1),) * len(windows.window)].swapaxes(-1, -2)
         lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
         back = windows._replace(size=windows.out, out=windows.size, lows=lows)
@@ -128,17 +128,22 @@ class ConvolutionMixin:
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
         else:
             matrix = dw.reshape(-1, filters)
-            for part, columns in self._columns(x, windows, way, filters):
+            for part, columns in self._conv_columns(x, windows, way, filters):
                 matrix += xp.matmul(columns.T, dy[part].reshape(-1, filters))
         return dw
 
     def conv_backward_output(self, dy, y, activation=None, with_bias: bool = True):
         """Take ``dy`` back through activation and bias: return the gradients of the sum and of the bias."""
+        if dy.dtype == np.float16:
+            dz, dbias = self.conv_backward_output(
+                dy.astype(np.float32), y.astype(np.float32), activation, with_bias
+            )
+            return dz.astype(dy.dtype), None if dbias is None else dbias.astype(dy.dtype)
         xp = self.xp
         filters = dy.shape[-1]
         dy = xp.ascontiguousarray(dy)
         if activation is None:
-            return dy, (self.sum_rows(dy.reshape(-1, filters)) if with_bias else None)
+            return dy, (self.column_sum(dy.reshape(-1, filters)) if with_bias else None)
         dz = xp.empty_like(dy)
         y = xp.ascontiguousarray(y)
         dbias = xp.zeros(filters, dy.dtype) if with_bias else None
@@ -147,17 +152,11 @@ class ConvolutionMixin:
             part = slice(n, n + step)
             _activation_backward(xp, dy[part], y[part], activation, dz[part])
             if with_bias:
-                dbias += self.sum_rows(dz[part].reshape(-1, filters))
+                dbias += self.column_sum(dz[part].reshape(-1, filters))
         return dz, dbias
 
-    def sum_rows(self, matrix):
-        """Return the sum over the first axis, as a matrix product: much faster than a reduction."""
-        if matrix.dtype == np.float16:
-            return matrix.sum(axis=0, dtype=np.float32).astype(matrix.dtype)
-        return self.xp.matmul(self.xp.ones(len(matrix), matrix.dtype), matrix)
-
     # ---- column matrices --------------------------------------------------------------------------
-    def _columns(self, x, windows: Windows, way: str, filters: int) -> Iterator[tuple]:
+    def _conv_columns(self, x, windows: Windows, way: str, filters: int) -> Iterator[tuple]:
         """Yield blocks of window positions with the inputs under each.
 
         Yields
@@ -177,8 +176,8 @@ class ConvolutionMixin:
             for part in _parts(len(x), windows.out[0], step, rows):
                 yield part, x[part].reshape(-1, c)
             return
-        store = self.scratch(step * rows * row * taps, x.dtype)
-        padded = self._padding(x, windows, step, planar=way == "planar")
+        store = self.conv_scratch(step * rows * row * taps, x.dtype)
+        padded = self._conv_padding(x, windows, step, planar=way == "planar")
         view = None
         for images, part in _parts(len(x), windows.out[0], step, rows):
             if part.start == 0:
@@ -194,7 +193,7 @@ class ConvolutionMixin:
                 columns[...] = patches
                 yield (images, part), columns.reshape(-1, taps)
 
-    def _padding(self, x, windows: Windows, step: int, planar: bool = False):
+    def _conv_padding(self, x, windows: Windows, step: int, planar: bool = False):
         """Return a function that gives some images with their padding (C first where ``planar``).
 
         The border of the buffer is cleared once; each call fills the inside anew.
@@ -202,7 +201,7 @@ class ConvolutionMixin:
         xp, c = self.xp, x.shape[-1]
         inside = tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
         if planar:
-            buffer = self.scratch(c * step * math.prod(windows.padded), x.dtype, slot=1)
+            buffer = self.conv_scratch(c * step * math.prod(windows.padded), x.dtype, slot=1)
             buffer = buffer.reshape(c, step, *windows.padded)
             buffer[...] = 0
 
@@ -218,7 +217,7 @@ class ConvolutionMixin:
                 return x[images]
 
         else:
-            buffer = self.scratch(step * math.prod(windows.padded) * c, x.dtype, slot=1)
+            buffer = self.conv_scratch(step * math.prod(windows.padded) * c, x.dtype, slot=1)
             buffer = buffer.reshape(step, *windows.padded, c)
             buffer[...] = 0
 
@@ -229,7 +228,7 @@ class ConvolutionMixin:
 
         return fill
 
-    def _scatter(self, dy, w, windows: Windows):
+    def _conv_scatter(self, dy, w, windows: Windows):
         """Data gradient by columns: every window's gradient is added to where its inputs came from."""
         xp = self.xp
         channels, filters = w.shape[-2:]
@@ -238,8 +237,8 @@ class ConvolutionMixin:
         dx = xp.empty((len(dy), *windows.size, channels), dy.dtype)
         row = math.prod(windows.out[1:]) * taps * channels * dy.itemsize
         step, rows = blocks(len(dy), windows.out[0], row, self.column_bytes)
-        store = self.scratch(step * rows * row // dy.itemsize, dy.dtype)
-        sums = self.scratch(step * math.prod(windows.padded) * channels, dy.dtype, slot=1)
+        store = self.conv_scratch(step * rows * row // dy.itemsize, dy.dtype)
+        sums = self.conv_scratch(step * math.prod(windows.padded) * channels, dy.dtype, slot=1)
         sums = sums.reshape(step, *windows.padded, channels)
         inside = tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
         for images, part in _parts(len(dy), windows.out[0], step, rows):
@@ -263,13 +262,13 @@ class ConvolutionMixin:
         many = w.shape[-1] // c
         w = w.reshape(*windows.window, c, many)
         step, _ = blocks(len(x), 1, y[:1].nbytes + 1, self.column_bytes // 2)
-        padded = self._padding(x, windows, step)
+        padded = self._conv_padding(x, windows, step)
         for n in range(0, len(x), step):
             images = slice(n, min(n + step, len(x)))
             source = padded(images)
             block = y[images]
             sums = block.reshape(*block.shape[:-1], c, many)
-            store = self.scratch(block.size, x.dtype).reshape(sums.shape)
+            store = self.conv_scratch(block.size, x.dtype).reshape(sums.shape)
             for i, (tap, places) in enumerate(tap_slices(windows)):
                 found = source[(slice(None), *places)][..., None]
                 xp.multiply(found, w[tap], out=store if i else sums)
@@ -299,14 +298,14 @@ class ConvolutionMixin:
         c = x.shape[-1]
         many = dy.shape[-1] // c
         step, _ = blocks(len(x), 1, dy[:1].nbytes + 1, self.column_bytes // 2)
-        padded = self._padding(x, windows, step)
+        padded = self._conv_padding(x, windows, step)
         for n in range(0, len(x), step):
             images = slice(n, min(n + step, len(x)))
             source = padded(images)
             block = dy[images].reshape(len(source), *windows.out, c, many)
             for tap, places in tap_slices(windows):
                 product = source[(slice(None), *places)][..., None] * block
-                dw[tap][0] += self.sum_rows(product.reshape(-1, c * many))
+                dw[tap][0] += self.column_sum(product.reshape(-1, c * many))
 
 
 class NumpyConvolutionMixin:
@@ -315,7 +314,7 @@ class NumpyConvolutionMixin:
     column_bytes = 1 << 20
     kept_bytes = 1 << 23  # larger buffers are given back at once
 
-    def scratch(self, count: int, dtype, slot: int = 0):
+    def conv_scratch(self, count: int, dtype, slot: int = 0):
         dtype = np.dtype(dtype)
         if count * dtype.itemsize > self.kept_bytes:
             return np.empty(count, dtype)
@@ -332,35 +331,26 @@ _LOCAL = threading.local()
 class _Finish:
     """Bias and activation, in place on contiguous blocks of shape (positions, F).
 
-    Adding a short vector to many rows is slow on a CPU, so bias (and the zeros of ``relu``) are repeated to
-    the width of an output row.
+    Adding a short vector to many rows is slow on a CPU, so the bias is repeated to the width of an output row.
     """
 
     def __init__(self, backend, bias, activation, width: int):
-        self.xp, self.activation, self.width = backend.xp, activation, max(1, width)
-        self.bias = None if bias is None else self.xp.tile(bias, self.width)
-        self.zeros = None
+        self.backend, self.activation = backend, activation
+        self.width = max(1, width)
+        self.bias = None if bias is None else backend.xp.tile(bias, self.width)
 
     def __call__(self, block) -> None:
-        if self.bias is None and self.activation is None:
-            return
-        xp, width = self.xp, self.width
-        if len(block) % width:  # a part of a row: one spatial axis, cut
-            width = 1
-        rows = block.reshape(-1, width * block.shape[-1])
+        backend, xp = self.backend, self.backend.xp
         if self.bias is not None:
+            width = 1 if len(block) % self.width else self.width  # 1: part of a row, one spatial axis
+            rows = block.reshape(-1, width * block.shape[-1])
             xp.add(rows, self.bias[: rows.shape[-1]], out=rows)
         if self.activation == "relu":
-            if self.zeros is None or self.zeros.shape[-1] != rows.shape[-1]:
-                self.zeros = xp.zeros(rows.shape[-1], rows.dtype)
-            xp.maximum(rows, self.zeros, out=rows)
+            backend.relu(block, out=block)
         elif self.activation == "tanh":
-            xp.tanh(rows, out=rows)
-        elif self.activation == "sigmoid":  # (1 + tanh(z / 2)) / 2: never overflows
-            xp.multiply(rows, 0.5, out=rows)
-            xp.tanh(rows, out=rows)
-            xp.multiply(rows, 0.5, out=rows)
-            xp.add(rows, 0.5, out=rows)
+            xp.tanh(block, out=block)
+        elif self.activation == "sigmoid":
+            backend.sigmoid(block, out=block)
 
 
 def _activation_backward(xp, dy, y, activation: str, dz) -> None:

@@ -467,7 +467,8 @@ def broadcast_to(x, shape) -> Shape:
         n not in (1, None, m) and m is not None for n, m in zip(reversed(x), reversed(shape))
     ):
         raise ValueError(f"a tensor of shape {tuple(x)} cannot be broadcast to {shape}")
-    return tuple(n if m is None and n != 1 else m for n, m in zip((1,) * (len(shape) - len(x)) + tuple(x), shape))
+    x = (1,) * (len(shape) - len(x)) + tuple(x)
+    return tuple(n if m is None and n != 1 else m for n, m in zip(x, shape))
 
 
 def stack(*xs, axis=0) -> Shape:
@@ -564,8 +565,8 @@ def pad_widths(rank: int, pad_width) -> tuple[tuple[int, int], ...]:
     widths = widths * rank if len(widths) == 1 else widths
     if len(widths) != rank or any(len(w) != 2 for w in widths):
         raise ValueError(
-            f"pad_width={pad_width!r} does not fit a tensor of rank {rank}; expected an int, (before, after) or "
-            "one (before, after) for every axis"
+            f"pad_width={pad_width!r} does not fit a tensor of rank {rank}; expected an int, (before, after) "
+            "or one (before, after) for every axis"
         )
     if any(v < 0 for w in widths for v in w):
         raise ValueError(f"pad_width={pad_width!r} must not be negative")
@@ -593,7 +594,7 @@ def space_to_depth(x, block_size, data_format="channels_last") -> Shape:
     n, h, w, c = _image(x, data_format)
     for s in (h, w):
         if s is not None and s % block_size:
-            raise ValueError(f"space_to_depth: size {s} of shape {tuple(x)} is not a multiple of {block_size}")
+            raise ValueError(f"space_to_depth: size {s} of {tuple(x)} is not a multiple of {block_size}")
     h, w = (None if s is None else s // block_size for s in (h, w))
     c = None if c is None else c * block_size**2
     return (n, h, w, c) if data_format == "channels_last" else (n, c, h, w)
@@ -654,7 +655,7 @@ def slice_length(size, item: slice):
 
 
 def getitem(x, key) -> Shape:
-    """Shape of ``x[key]``; ``key`` is a tuple of ints, slices, ``None``, ``...`` and shapes of index arrays."""
+    """Shape of ``x[key]``; ``key`` holds ints, slices, ``None``, ``...`` and the shapes of index arrays."""
     taken = sum(item is not None and item is not Ellipsis for item in key)
     if taken > len(x):
         raise IndexError(f"too many indices: {taken} for a tensor of shape {tuple(x)}")
