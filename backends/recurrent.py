@@ -237,8 +237,8 @@ class RecurrentMixin:
         return dx, dh, dkernel, drecurrent, dbias
 
     def _gru_after_backward(self, run, dy, dh, wants):
-        # Blocks of columns: d recurrent h, d z, d r, d input h. The first three belong to the recurrent kernel
-        # (with its columns turned to h z r), the last three to the kernel: z and r are stored once.
+        # Blocks of columns: d recurrent h, d z, d r, d input h. The first three belong to the recurrent
+        # kernel (with its columns turned to h z r), the last three to the kernel: z and r are stored once.
         xp = self.xp
         steps, batch, units = run.inner.shape
         buffer = xp.empty((steps, batch, 4 * units), dtype=dh.dtype)

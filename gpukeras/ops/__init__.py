@@ -4,3 +4,4 @@ One explicit import per file; every name here is public.
 """
 
 from .math import add, multiply
+from .recurrent import gru, lstm, simple_rnn

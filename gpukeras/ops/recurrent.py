@@ -112,8 +112,8 @@ def lstm(
 @op(shape=_gru_shapes, dtype=_float, tensors=8)
 def gru(
     x, initial_h, kernel, recurrent_kernel, bias=None, mask=None, dropout_mask=None,
-    recurrent_dropout_mask=None, *, go_backwards=False, activation="tanh", recurrent_activation="sigmoid", reset_after=True,
-    return_sequences=True, zero_output_for_mask=False,
+    recurrent_dropout_mask=None, *, go_backwards=False, activation="tanh", recurrent_activation="sigmoid",
+    reset_after=True, return_sequences=True, zero_output_for_mask=False,
 ):
     """Run gated recurrent units over all steps of a sequence.
 
@@ -181,7 +181,8 @@ def gru(
 @op(shape=_simple_rnn_shapes, dtype=_float, tensors=8)
 def simple_rnn(
     x, initial_h, kernel, recurrent_kernel, bias=None, mask=None, dropout_mask=None,
-    recurrent_dropout_mask=None, *, go_backwards=False, activation="tanh", return_sequences=True, zero_output_for_mask=False,
+    recurrent_dropout_mask=None, *, go_backwards=False, activation="tanh", return_sequences=True,
+    zero_output_for_mask=False,
 ):
     """Run a fully connected recurrent layer over all steps of a sequence.
 
