@@ -220,7 +220,8 @@ def test_gradients_arrive_at_any_outputs(family, used):
     for place, grad in zip(places, found):
         way = rng.standard_normal(inputs[place].shape)
         ends = [
-            total(*[x + step * way if i == place else x for i, x in enumerate(inputs)]) for step in (1e-6, -1e-6)
+            total(*[x + step * way if i == place else x for i, x in enumerate(inputs)])
+            for step in (1e-6, -1e-6)
         ]
         slope = (ends[0] - ends[1]) / 2e-6
         np.testing.assert_allclose(np.vdot(grad.numpy(), way), slope, rtol=1e-6, atol=1e-8)
