@@ -13,17 +13,21 @@ from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
 from .indexing import IndexingMixin
+from .linalg import LinalgMixin
 from .loss import LossMixin
 from .normalization import NormalizationMixin
 from .pooling import PoolingMixin
 from .recurrent import RecurrentMixin
+from .reduction import ReductionMixin
 from .rows import RowsMixin
+from .special import SpecialMixin
 from .update import UpdateMixin
 
 
 class Backend(
     IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
     ConvolutionMixin, PoolingMixin, UpdateMixin,
+    ReductionMixin, LinalgMixin, SpecialMixin,
 ):
     """Array functions of one device.
 

@@ -10,16 +10,19 @@ from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
 from .indexing import NumpyIndexingMixin
+from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
 from .pooling import NumpyPoolingMixin
 from .recurrent import NumpyRecurrentMixin
+from .reduction import NumpyReductionMixin
 from .rows import NumpyRowsMixin
 from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
     NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin,
-    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, Backend,
+    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, NumpyReductionMixin, NumpyLinalgMixin,
+    Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

@@ -2,6 +2,36 @@
 
 One explicit import per file; every name here is public.
 """
+# ruff: noqa: I001, F401  (packed by hand; these are the public names)
 
-from .math import add, multiply
+from .math import (
+    abs, absolute, add, angle, cbrt, ceil, clip, conj, conjugate, deg2rad, divide, divide_no_nan, divmod,
+    fabs, floor, floor_divide, fmax, fmin, fmod, gcd, heaviside, hypot, imag, lcm, ldexp, maximum, minimum,
+    mod, multiply, nan_to_num, negative, nextafter, positive, power, rad2deg, real, reciprocal, remainder,
+    round, rsqrt, sign, signbit, sqrt, square, subtract, true_divide, trunc,
+)
+from .comparison import (
+    allclose, bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift,
+    bitwise_xor, equal, greater, greater_equal, isclose, isfinite, isinf, isnan, isneginf, isposinf, isreal,
+    left_shift, less, less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift,
+)
+from .transcendental import (
+    arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cos, cosh, erf, erfc, erfinv, exp, exp2,
+    expm1, i0, log, log10, log1p, log2, logaddexp, logaddexp2, sin, sinc, sinh, tan, tanh,
+)
+from .core import (
+    array, cast, convert_to_numpy, convert_to_tensor, copy, custom_gradient, detach, dtype, is_tensor, ndim,
+    saturate_cast, shape, size, stop_gradient, view,
+)
+from .creation import (
+    arange, bartlett, blackman, empty, empty_like, eye, full, full_like, geomspace, hamming, hanning,
+    identity, kaiser, linspace, logspace, ones, ones_like, tri, vander, zeros, zeros_like,
+)
+from .reduction import (
+    all, amax, amin, any, argmax, argmin, count_nonzero, cumprod, cumsum, logsumexp, max, mean, min, moments,
+    normalize, prod, ptp, std, sum, var,
+)
+from .linalg import matmul
 from .recurrent import gru, lstm, simple_rnn
+
+from . import operators  # last: binds operators and methods to the tensor classes
