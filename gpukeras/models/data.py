@@ -1,0 +1,346 @@
+"""Where batches come from: arrays, data sets with ``__getitem__``, generators and other iterables.
+
+A source yields ``(x, y, sample_weight)`` tuples whose leaves are tensors. The source owns slicing,
+shuffling and class weights; the training loop owns epochs and callbacks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from gpukeras import backends, dtypes, random, tree
+from gpukeras.tensor import Tensor, to_array
+
+
+def unpack_x_y_sample_weight(data):
+    """Split a batch into ``(x, y, sample_weight)``, missing parts as ``None``."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if len(data) > 3 or not data:
+        raise ValueError(f"a batch must be x, (x,), (x, y) or (x, y, sample_weight), came {len(data)} parts")
+    return (*data, None, None)[:3]
+
+
+def pack_x_y_sample_weight(x, y=None, sample_weight=None):
+    """Return the shortest tuple that holds what is given."""
+    if y is None:
+        return (x,) if tree.is_nested(x) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None,
+                what="fit", workers=1):
+    """Return the source for what ``fit``, ``evaluate`` or ``predict`` was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the data is empty, of unequal lengths, or given in a way that does not go together.
+    """
+    if _is_arrays(x):
+        return ArraySource(x, y, sample_weight, batch_size or 32, steps, shuffle, class_weight, what)
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(
+                f"{what}: x is a {type(x).__name__} and yields targets and weights itself; do not pass {name}"
+            )
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        return SequenceSource(x, steps, shuffle, class_weight, workers)
+    if hasattr(x, "__iter__") or hasattr(x, "__next__"):
+        return IterableSource(x, steps, class_weight)
+    raise TypeError(
+        f"{what}: cannot take data from {type(x).__name__}; expected arrays (or lists and dictionaries of "
+        "them), a generator, a PyDataset/Sequence, or an iterable of batches"
+    )
+
+
+def _is_arrays(x) -> bool:
+    """Tell whether ``x`` is arrays (or a structure of them), not something that yields batches."""
+    if x is None or isinstance(x, (Tensor, np.ndarray, Mapping, int, float)) or hasattr(x, "__array__"):
+        return True
+    if isinstance(x, (list, tuple)):
+        return True
+    return hasattr(x, "toarray") or type(x).__module__.partition(".")[0] in ("pandas", "cupy")
+
+
+# ---- arrays ---------------------------------------------------------------------------------------------
+class ArraySource:
+    """Batches cut from arrays.
+
+    Parameters
+    ----------
+    x, y, sample_weight : array or structure of arrays
+        First axis: samples. Data frames, scipy sparse matrices and nested lists are taken as well.
+    batch_size : int
+    steps : int, optional
+        Batches in an epoch, where it should be fewer than the data has.
+    shuffle : bool or "batch"
+        Draw the samples in a new order every epoch; ``"batch"`` reorders whole batches.
+    class_weight : dict of int to float, optional
+    what : str
+        Who asks, for error messages.
+    """
+
+    def __init__(self, x, y, sample_weight, batch_size, steps, shuffle, class_weight, what):
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"{what}: batch_size must be a positive integer, came {batch_size!r}")
+        self.backend = backends.current()
+        parts = [standardize_arrays(v, n, self.backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
+        if class_weight is not None:
+            parts[2] = _class_weights(parts[1], parts[2], class_weight, self.backend)
+        self.parts = parts
+        self.leaves = [leaf for part in parts if part is not None for leaf in tree.flatten(part)]
+        self.count = self._check_lengths(what)
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+        full = -(-self.count // self.batch_size)
+        self.steps = full if steps is None else min(int(steps), full)
+        if steps is not None and steps > full:
+            warnings.warn(
+                f"{what}: steps={steps} asked for, but the data has only {full} batches of {batch_size}",
+                stacklevel=4,
+            )
+        self.batches_differ = self.count % self.batch_size != 0
+
+    def _check_lengths(self, what) -> int:
+        lengths = {leaf.shape[0] if leaf.shape else None for leaf in self.leaves}
+        if None in lengths:
+            raise ValueError(f"{what}: the data must have a first axis of samples, came a single number")
+        if len(lengths) > 1:
+            named = [
+                f"{n}: {', '.join(str(leaf.shape[0]) for leaf in tree.flatten(p))}"
+                for p, n in zip(self.parts, ("x", "y", "sample_weight")) if p is not None
+            ]
+            raise ValueError(f"{what}: all arrays need the same number of samples, came {'; '.join(named)}")
+        count = lengths.pop() if lengths else 0
+        if not count:
+            raise ValueError(f"{what}: the data is empty (0 samples)")
+        return count
+
+    def __iter__(self) -> Iterator[tuple]:
+        """Yield the batches of one epoch."""
+        size, count = self.batch_size, self.count
+        order = None
+        if self.shuffle is True:
+            order = self.backend.asarray(random.host_generator().permutation(count))
+        starts = range(0, self.steps * size, size)
+        if self.shuffle == "batch":
+            starts = [i * size for i in random.host_generator().permutation(self.steps)]
+        x, y, sample_weight = self.parts
+        for start in starts:
+            stop = min(start + size, count)
+            if order is None:
+                def cut(array, a=start, b=stop):
+                    return Tensor(_dense(array[a:b]))
+            else:
+                rows = order[start:stop]
+
+                def cut(array, rows=rows):
+                    return Tensor(array.take(rows, 0) if type(array) is np.ndarray else _dense(array[rows]))
+            yield (_cut(cut, x), _cut(cut, y), _cut(cut, sample_weight))
+
+    def on_epoch_end(self) -> None:
+        """Arrays need nothing between epochs."""
+
+
+def _cut(cut, part):
+    if part is None:
+        return None
+    return tree.map_structure(cut, part) if tree.is_nested(part) else cut(part)
+
+
+def _dense(array):
+    return array.toarray() if hasattr(array, "toarray") else array
+
+
+def standardize_arrays(data, name: str, backend):
+    """Return ``data`` with arrays of ``backend`` as leaves: floats as floatx, other types as they are."""
+    if data is None:
+        return None
+    if isinstance(data, Mapping):
+        return {k: standardize_arrays(v, f"{name}[{k!r}]", backend) for k, v in data.items() if v is not None}
+    if isinstance(data, (list, tuple)) and not _is_numbers(data):
+        return type(data)(standardize_arrays(v, name, backend) for v in data)
+    if isinstance(data, Tensor):
+        return to_array(data, None, backend)
+    if hasattr(data, "toarray") and not hasattr(data, "__array__"):  # scipy sparse: rows become dense per batch
+        rows = data.tocsr() if hasattr(data, "tocsr") else data
+        return rows.astype(dtypes.floatx()) if rows.dtype.kind == "f" else rows
+    if backend.owns(data) and not isinstance(data, np.ndarray):
+        return data
+    array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
+    if array.dtype.kind in "OSUM":
+        raise ValueError(
+            f"{name} holds values of dtype {array.dtype}; expected numbers. Convert text and categories first "
+            "(data frames: df.astype('float32') after encoding the text columns)"
+        )
+    if array.dtype.kind == "f" and array.dtype != dtypes.floatx():
+        array = array.astype(dtypes.floatx())
+    return backend.asarray(array)
+
+
+def _is_numbers(data) -> bool:
+    """Tell whether a nested list is one array written as a list: its leaves are plain numbers."""
+    leaf = data
+    while isinstance(leaf, (list, tuple)):
+        if not leaf:
+            return True
+        leaf = leaf[0]
+    return isinstance(leaf, (bool, int, float, str, np.generic))
+
+
+def _class_weights(y, sample_weight, class_weight, backend):
+    """Return sample weights from ``class_weight`` (by integer or one-hot labels), times those given."""
+    if y is None or tree.is_nested(y):
+        raise ValueError("class_weight needs one output with labels y; for several outputs use sample_weight")
+    labels = np.asarray(backend.to_numpy(y))
+    if labels.ndim > 1 and labels.shape[-1] > 1:
+        labels = labels.argmax(axis=-1)
+    labels = labels.reshape(labels.shape[0], -1)
+    if labels.shape[1] != 1:
+        raise ValueError(f"class_weight needs one label per sample, came labels of shape {tuple(y.shape)}")
+    labels = labels[:, 0].astype("int64")
+    table = {int(k): float(v) for k, v in dict(class_weight).items()}
+    unknown = sorted(set(np.unique(labels).tolist()) - set(table))
+    if unknown:
+        raise ValueError(f"class_weight has no entry for the classes {unknown[:10]} that the labels hold")
+    weights = np.array([table.get(i, 1.0) for i in range(int(labels.max()) + 1)], dtypes.floatx())[labels]
+    weights = backend.asarray(weights)
+    return weights if sample_weight is None else weights * sample_weight
+
+
+# ---- everything that makes its own batches -----------------------------------------------------------
+class _BatchSource:
+    """Shared by sources that are handed whole batches."""
+
+    shuffle = False
+    batches_differ = True
+
+    def _standardize(self, batch):
+        x, y, sample_weight = unpack_x_y_sample_weight(batch)
+        backend = backends.current()
+        parts = [standardize_arrays(v, n, backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
+        if self.class_weight is not None:
+            parts[2] = _class_weights(parts[1], parts[2], self.class_weight, backend)
+        return tuple(None if p is None else _cut(lambda a: Tensor(_dense(a)), p) for p in parts)
+
+    def on_epoch_end(self) -> None:
+        """Tell the data set that an epoch is over, where it wants to know."""
+
+
+class SequenceSource(_BatchSource):
+    """Batches from an object with ``__len__`` and ``__getitem__`` (``Sequence``, ``PyDataset``).
+
+    With ``workers`` above 1 batches are made ahead by threads.
+    """
+
+    def __init__(self, sequence, steps, shuffle, class_weight, workers=1):
+        self.sequence = sequence
+        self.class_weight = class_weight
+        self.shuffle = shuffle
+        count = getattr(sequence, "num_batches", None)
+        count = len(sequence) if count is None else count
+        if not count:
+            raise ValueError(f"{type(sequence).__name__} is empty: its length is 0")
+        self.steps = count if steps is None else min(int(steps), count)
+        self.count = count
+        self.workers = max(int(workers or 1), int(getattr(sequence, "workers", 1) or 1))
+        self.queue = int(getattr(sequence, "max_queue_size", 10) or 10)
+
+    def __iter__(self):
+        if hasattr(self.sequence, "on_epoch_begin"):
+            self.sequence.on_epoch_begin()
+        order = list(range(self.count))
+        if self.shuffle:
+            random.host_generator().shuffle(order)
+        order = order[: self.steps]
+        if self.workers == 1:
+            for i in order:
+                yield self._standardize(self.sequence[i])
+            return
+        from collections import deque
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            ahead: deque = deque()
+            for i in order:
+                ahead.append(pool.submit(self.sequence.__getitem__, i))
+                if len(ahead) > self.queue:
+                    yield self._standardize(ahead.popleft().result())
+            while ahead:
+                yield self._standardize(ahead.popleft().result())
+
+    def on_epoch_end(self) -> None:
+        if hasattr(self.sequence, "on_epoch_end"):
+            self.sequence.on_epoch_end()
+
+
+class IterableSource(_BatchSource):
+    """Batches from a generator or iterable; a generator goes on where the last epoch stopped."""
+
+    def __init__(self, iterable: Iterable, steps, class_weight):
+        self.class_weight = class_weight
+        self.iterable = iterable
+        self.once = iter(iterable) is iterable  # a generator: cannot start again
+        length = len(iterable) if hasattr(iterable, "__len__") else None
+        self.steps = steps if steps is not None else length
+        self._iterator: Iterator | None = None
+
+    def __iter__(self):
+        if self._iterator is None or not (self.once or self.steps is not None):
+            self._iterator = iter(self.iterable)
+        done = 0
+        restarted = False
+        while self.steps is None or done < self.steps:
+            try:
+                batch = next(self._iterator)
+            except StopIteration:
+                if self.steps is None or self.once or restarted:
+                    self._iterator = None if not self.once else self._iterator
+                    if self.steps is not None and done < self.steps:
+                        warnings.warn(
+                            f"the data ran out after {done} of {self.steps} steps; give a generator that goes on "
+                            "for all epochs, or fewer steps_per_epoch",
+                            stacklevel=3,
+                        )
+                    return
+                self._iterator, restarted = iter(self.iterable), done == 0
+                continue
+            restarted = False
+            done += 1
+            yield self._standardize(batch)
+
+    def on_epoch_end(self) -> None:
+        if hasattr(self.iterable, "on_epoch_end"):
+            self.iterable.on_epoch_end()
+
+
+def split_validation(x, y, sample_weight, fraction: float):
+    """Cut the last ``fraction`` of the samples off for validation.
+
+    Returns
+    -------
+    (x, y, sample_weight) to train on, (x, y, sample_weight) to validate on
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation_split must lie between 0 and 1, came {fraction}")
+    if not _is_arrays(x):
+        raise ValueError("validation_split needs arrays; with a generator or data set pass validation_data")
+    backend = backends.current()
+    parts = [standardize_arrays(v, n, backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
+    count = tree.flatten(parts[0])[0].shape[0]
+    at = int(count * (1 - fraction))
+    if at == 0 or at == count:
+        raise ValueError(
+            f"validation_split={fraction} of {count} samples leaves nothing to {'train' if at == 0 else 'validate'} on"
+        )
+
+    def cut(part, a, b):
+        return None if part is None else _cut(lambda array: array[a:b], part)
+
+    return tuple(cut(p, 0, at) for p in parts), tuple(cut(p, at, count) for p in parts)

@@ -1,0 +1,252 @@
+"""The graph of a functional model: found once from its symbolic outputs, replayed on every call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gpukeras import tree
+from gpukeras.layers.layer import Layer
+from gpukeras.symbolic import KerasTensor, Node, Operation
+from gpukeras.tensor import Tensor, to_array
+
+
+class Graph:
+    """The operations between symbolic inputs and outputs, in the order in which they run.
+
+    Parameters
+    ----------
+    inputs, outputs : KerasTensor or structure of them
+    name : str
+        For error messages.
+    """
+
+    def __init__(self, inputs, outputs, name: str = "model"):
+        self.inputs_struct = inputs
+        self.outputs_struct = outputs
+        self.inputs = tree.flatten(inputs)
+        self.outputs = tree.flatten(outputs)
+        self.name = name
+        for what, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for t in tensors:
+                if not isinstance(t, KerasTensor):
+                    raise TypeError(
+                        f"Model: {what} must be symbolic tensors (keras.Input and what layers make of it), "
+                        f"came {type(t).__name__}"
+                    )
+        if len({id(t) for t in self.inputs}) != len(self.inputs):
+            raise ValueError("Model: the same tensor is given twice among the inputs")
+        nodes = self._find_nodes()
+        self.nodes, self.operations = _in_keras_order(nodes, self.inputs, self.outputs)
+        self._steps, self._slots, self._output_slots = self._plan(nodes)
+
+    # ---- finding the graph -----------------------------------------------------------------------
+    def _find_nodes(self) -> list[Node]:
+        """Return the nodes needed for the outputs, each after all it depends on."""
+        ends = {id(t) for t in self.inputs}
+        order: list[Node] = []
+        done: set[int] = set()
+        stack = [(t, False) for t in reversed(self.outputs)]
+        while stack:
+            tensor, ready = stack.pop()
+            if id(tensor) in ends:
+                continue
+            if tensor.history is None or not tensor.history[0].inputs:
+                raise ValueError(
+                    f"Model {self.name!r}: the outputs depend on {tensor!r}, which is not among the inputs "
+                    f"{[t.name for t in self.inputs]}; add it to inputs=..."
+                )
+            node = tensor.history[0]
+            if id(node) in done:
+                continue
+            if ready:
+                done.add(id(node))
+                order.append(node)
+            else:
+                stack.append((tensor, True))
+                stack.extend((t, False) for t in reversed(node.inputs))
+        return order
+
+    def _plan(self, nodes):
+        """Turn nodes into steps over numbered values, with the values each step is the last to need."""
+        slots = {id(t): i for i, t in enumerate(self.inputs)}
+        for node in nodes:
+            for t in node.outputs:
+                slots.setdefault(id(t), len(slots))
+        kept = {slots[id(t)] for t in self.outputs}
+        last_use: dict[int, int] = {}
+        for i, node in enumerate(nodes):
+            for t in node.inputs:
+                last_use[slots[id(t)]] = i
+        steps = []
+        for i, node in enumerate(nodes):
+            ends = tuple(s for s, at in last_use.items() if at == i and s not in kept)
+            single = (
+                slots[id(node.args[0])]
+                if len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], KerasTensor) else None
+            )
+            outs = tuple(slots[id(t)] for t in node.outputs)
+            steps.append((node.operation, single, node.args, node.kwargs, outs, ends))
+        return steps, slots, [slots[id(t)] for t in self.outputs]
+
+    # ---- running it --------------------------------------------------------------------------------
+    def run(self, inputs: list):
+        """Replay the operations on values (or other symbolic tensors) given in the order of ``self.inputs``."""
+        values = [None] * len(self._slots)
+        values[: len(inputs)] = inputs
+        slots = self._slots
+
+        def fill(x):
+            return values[slots[id(x)]] if isinstance(x, KerasTensor) else x
+
+        for operation, single, args, kwargs, outs, ends in self._steps:
+            if single is not None:
+                result = operation(values[single])
+            else:
+                result = operation(*tree.map_structure(fill, args), **tree.map_structure(fill, kwargs))
+            if len(outs) == 1 and not tree.is_nested(result):
+                values[outs[0]] = result
+            else:
+                for slot, value in zip(outs, tree.flatten(result), strict=True):
+                    values[slot] = value
+            for slot in ends:
+                values[slot] = None
+        found = [values[s] for s in self._output_slots]
+        return found[0] if self.outputs_struct is self.outputs[0] else tree.pack_sequence_as(
+            self.outputs_struct, found)
+
+    def arrange(self, inputs) -> list:
+        """Return ``inputs`` as a list in the order of ``self.inputs``, with ranks and dtypes made to fit.
+
+        Raises
+        ------
+        ValueError
+            Naming the input whose number, name, rank or sizes do not fit.
+        """
+        struct = self.inputs_struct
+        if isinstance(struct, Mapping):
+            if isinstance(inputs, Mapping):
+                missing = [k for k in struct if k not in inputs]
+                if missing:
+                    raise ValueError(f"model {self.name!r}: inputs {missing} are missing; came {list(inputs)}")
+                flat = tree.flatten({k: inputs[k] for k in struct})
+            else:
+                flat = tree.flatten(inputs)
+        elif isinstance(inputs, Mapping):
+            names = self.input_names
+            missing = [n for n in names if n not in inputs]
+            if missing:
+                raise ValueError(
+                    f"model {self.name!r}: no input named {missing[0]!r} was given; expected {names}, came "
+                    f"{list(inputs)}"
+                )
+            flat = [inputs[n] for n in names]
+        else:
+            flat = tree.flatten(inputs)
+        if len(flat) != len(self.inputs):
+            raise ValueError(
+                f"model {self.name!r} expects {len(self.inputs)} inputs ({', '.join(self.input_names)}), came {len(flat)}"
+            )
+        return [self._fit(x, spec) for x, spec in zip(flat, self.inputs)]
+
+    def _fit(self, x, spec: KerasTensor):
+        from gpukeras import ops
+
+        if not isinstance(x, (Tensor, KerasTensor)):
+            x = Tensor(to_array(x))
+        shape = x.shape
+        if len(shape) != len(spec.shape):
+            mask = x._keras_mask
+            if len(shape) == len(spec.shape) + 1 and shape[-1] == 1:
+                x = ops.squeeze(x, axis=-1)
+            elif len(shape) == len(spec.shape) - 1 and spec.shape[-1] == 1:
+                x = ops.expand_dims(x, axis=-1)
+            if mask is not None:
+                x._keras_mask = mask
+        if len(x.shape) != len(spec.shape) or any(
+            n is not None and m is not None and n != m for n, m in zip(spec.shape, x.shape)
+        ):
+            raise ValueError(
+                f"model {self.name!r}: input {spec.name!r} expects shape {spec.shape}, came {tuple(shape)}"
+            )
+        if str(x.dtype) != spec.dtype:
+            mask, x = x._keras_mask, ops.cast(x, spec.dtype)
+            x._keras_mask = mask
+        return x
+
+    # ---- what it is made of -----------------------------------------------------------------------
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, input layers among them, in Keras's order."""
+        return [o for o in self.operations if isinstance(o, Layer)]
+
+    @property
+    def input_names(self) -> list[str]:
+        if isinstance(self.inputs_struct, Mapping):
+            return sorted(self.inputs_struct)
+        return [t.name for t in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        if isinstance(self.outputs_struct, Mapping):
+            return sorted(self.outputs_struct)
+        names: list[str] = []
+        for t in self.outputs:
+            name = t.history[0].operation.name if t.history else t.name
+            count = sum(n == name or n.startswith(f"{name}_") and n[len(name) + 1:].isdigit() for n in names)
+            names.append(f"{name}_{count}" if name in names else name)
+        return names
+
+
+def _in_keras_order(nodes: list[Node], inputs, outputs) -> tuple[list[Node], list[Operation]]:
+    """Return all nodes and operations by falling distance from the outputs.
+
+    Keras lists layers (and so weights) by depth, and within one depth in the order in which a walk back from
+    the outputs first meets them; files of weights depend on that order.
+    """
+    met: dict[int, int] = {}
+    seen: set[int] = set()
+    input_nodes = [t.history[0] for t in inputs if t.history]
+    ends = {id(t) for t in inputs}
+
+    def walk(tensor):
+        stack = [tensor]
+        while stack:
+            t = stack.pop()
+            if t.history is None:
+                continue
+            node = t.history[0]
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            met.setdefault(id(node.operation), len(met))
+            if id(t) not in ends:
+                stack.extend(reversed(node.inputs))
+
+    for t in outputs:
+        walk(t)
+    everything = [*{id(n): n for n in (*input_nodes, *nodes)}.values()]
+    depth: dict[int, int] = {}
+    operation_depth: dict[int, int] = {}
+    known = {id(n) for n in everything}
+    for node in reversed(everything):
+        d = max(depth.get(id(node), 0), operation_depth.get(id(node.operation), 0))
+        depth[id(node)] = operation_depth[id(node.operation)] = d
+        if node in input_nodes:
+            continue
+        for t in node.inputs:
+            if t.history and id(t.history[0]) in known:
+                before = id(t.history[0])
+                depth[before] = max(depth.get(before, 0), d + 1)
+    for node in input_nodes:
+        met.setdefault(id(node.operation), -1)
+    operations = {id(n.operation): n.operation for n in everything}
+    ordered = sorted(operations.values(), key=lambda o: (-operation_depth[id(o)], met[id(o)]))
+    # Input layers stand where their depth puts them, as in Keras.
+    return sorted(everything, key=lambda n: -depth[id(n)]), ordered
+
+
+def is_identity_shape(shape) -> bool:
+    """Tell whether ``shape`` is one shape and not a structure of shapes."""
+    return isinstance(shape, (tuple, list)) and all(n is None or isinstance(n, (int, np.integer)) for n in shape)

@@ -1,0 +1,639 @@
+"""The one training loop: ``fit`` → ``train_step`` → tape, loss, gradients, optimizer, metrics.
+
+Who owns what: the data source slices and shuffles, ``train_step`` trains on one batch, metrics keep their
+totals on the device, callbacks are told and may stop the run. Numbers come back to the host only when
+something reads the logs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from gpukeras import autograd, tree
+from gpukeras.autograd import GradientTape
+from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
+from gpukeras.models.data import make_source, split_validation, unpack_x_y_sample_weight
+from gpukeras.tensor import Tensor, Variable
+
+
+class Logs(Mapping):
+    """Metric names and their values now; a value is fetched from the device when it is read.
+
+    Parameters
+    ----------
+    metrics : list of Metric
+    """
+
+    def __init__(self, metrics: list):
+        self._metrics = metrics
+
+    def _result(self, metric):
+        return metric.result()
+
+    def __getitem__(self, name):
+        for metric in self._metrics:
+            if metric.name == name:
+                return self._result(metric)
+        found = self._nested()
+        if name in found:
+            return found[name]
+        raise KeyError(name)
+
+    def _nested(self) -> dict:
+        """Results that are dictionaries count with their own names."""
+        found: dict = {}
+        for metric in self._metrics:
+            result = self._result(metric)
+            if isinstance(result, Mapping):
+                found.update(result)
+            else:
+                found[metric.name] = result
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nested())
+
+    def __len__(self) -> int:
+        return len(self._nested())
+
+    def items(self):
+        return self._nested().items()
+
+    def copy(self) -> dict:
+        return self._nested()
+
+    def __repr__(self):
+        return repr(to_host(self))
+
+
+def to_host(logs) -> dict:
+    """Return logs with Python numbers (or NumPy arrays, where a metric is no scalar) as values."""
+    found = {}
+    for name, value in (logs or {}).items():
+        if isinstance(value, Tensor):
+            value = value.item() if value.size == 1 else value.numpy()
+        elif isinstance(value, (np.generic, np.ndarray)) and np.size(value) == 1:
+            value = np.asarray(value).item()
+        found[name] = value
+    return found
+
+
+class Trainer:
+    """``compile``, ``fit``, ``evaluate``, ``predict`` and what they are made of; a part of ``Model``."""
+
+    def __init__(self):
+        self.optimizer = None
+        self.loss = None
+        self.loss_weights = None
+        self.stop_training = False
+        self.stop_evaluating = False
+        self.stop_predicting = False
+        self.history = None
+        self.compiled = False
+        self.run_eagerly = False
+        self.steps_per_execution = 1
+        self.jit_compile = False
+        self._compile_loss: CompiledLoss | None = None
+        self._compile_metrics: CompiledMetrics | None = None
+        self._loss_tracker = None
+        self._loss_functions: list[Callable] = []
+        self._compile_config: dict | None = None
+        self._forget_compiled_state()
+
+    def _forget_compiled_state(self) -> None:
+        """Forget which variables are trained: asked anew at the next step."""
+        self._variables_trained: list[Variable] | None = None
+
+    # ---- compile -------------------------------------------------------------------------------------
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True, **kwargs):
+        """Choose how the model is trained.
+
+        The ``trainable`` flags of the layers count as they are now; after changing them, compile again.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str, Loss, callable, or a list/dictionary of them by output
+        loss_weights : list or dictionary of float, optional
+        metrics, weighted_metrics : list, or list/dictionary of lists by output, optional
+            ``weighted_metrics`` see the sample weights, ``metrics`` do not.
+        run_eagerly, jit_compile, auto_scale_loss
+            Accepted for compatibility: steps always run eagerly on the CPU.
+        steps_per_execution : int
+            Batch hooks of callbacks are called once in so many batches.
+
+        Raises
+        ------
+        ValueError
+            For unknown names, with the nearest known one.
+        """
+        from gpukeras import metrics as metrics_module
+        from gpukeras import optimizers
+
+        for old in ("sample_weight_mode", "target_tensors", "experimental_run_tf_function"):
+            kwargs.pop(old, None)
+        if kwargs:
+            known = list(inspect.signature(Trainer.compile).parameters)[1:-1]
+            raise TypeError(f"compile: unknown arguments {sorted(kwargs)}; it takes {known}")
+        if _looks_like_metrics(loss_weights):  # tf.keras 2: metrics came third
+            loss_weights, metrics = metrics, loss_weights
+        self._compile_config = {
+            "optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
+        }
+        self.optimizer = optimizers.get(optimizer)
+        self.loss, self.loss_weights = loss, loss_weights
+        names = self.output_names if getattr(self, "_graph", None) is not None else None
+        self._compile_loss = None
+        if loss is not None:
+            _check_names(loss)
+            self._compile_loss = CompiledLoss(loss, loss_weights, names)
+        self._compile_metrics = None
+        if metrics is not None or weighted_metrics is not None:
+            for given in (metrics, weighted_metrics):
+                for leaf in tree.flatten(given):
+                    if isinstance(leaf, str) and leaf not in ("accuracy", "acc", "crossentropy", "ce"):
+                        metrics_module.get(leaf)
+            self._compile_metrics = CompiledMetrics(metrics, weighted_metrics, names)
+        self._loss_tracker = metrics_module.Mean(name="loss")
+        self.run_eagerly = run_eagerly
+        self.jit_compile = jit_compile
+        if not isinstance(steps_per_execution, int) or steps_per_execution < 1:
+            raise ValueError(f"steps_per_execution must be a positive integer, came {steps_per_execution!r}")
+        self.steps_per_execution = steps_per_execution
+        self.stop_training = False
+        self.compiled = True
+        self._forget_compiled_state()
+        if self.built:
+            self._trained_variables()
+
+    def _need_compile(self, what: str) -> None:
+        if not self.compiled:
+            raise RuntimeError(
+                f"model {self.name!r} must be compiled before {what}: "
+                "model.compile(optimizer='adam', loss='...', metrics=[...])"
+            )
+
+    def _trained_variables(self) -> list[Variable]:
+        """Return the variables that were trainable at ``compile`` (or when the model was built, if later)."""
+        if self._variables_trained is None:
+            self._variables_trained = self.trainable_variables
+        return self._variables_trained
+
+    # ---- one step ----------------------------------------------------------------------------------------
+    def train_step(self, data):
+        """Train on one batch; override it to change what training means.
+
+        Parameters
+        ----------
+        data : tuple
+            ``(x, y, sample_weight)``, the last ones possibly ``None``; see ``unpack_x_y_sample_weight``.
+
+        Returns
+        -------
+        mapping of str to scalar
+            The metrics so far, ``"loss"`` among them.
+        """
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        with GradientTape() as tape:
+            if self._variables_trained is not None:
+                for variable in self._variables_trained:
+                    if not variable.auto_watch:
+                        tape.watch(variable)  # frozen after compile: still trained, as Keras does
+            y_pred = self(x, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, True)
+        variables = self._trained_variables()
+        self._loss_tracker.update_state(Tensor(loss.array), sample_weight=_batch_size(x))
+        if variables:
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+        else:
+            warnings.warn(f"model {self.name!r} has no trainable weights; fit changes nothing", stacklevel=3)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data):
+        """Evaluate one batch; returns the metrics so far."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        loss = self._loss_of(x, y, y_pred, sample_weight, False)
+        self._loss_tracker.update_state(loss, sample_weight=_batch_size(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data):
+        """Return the outputs for one batch."""
+        x, _, _ = unpack_x_y_sample_weight(data)
+        return self(x, training=False)
+
+    def _loss_of(self, x, y, y_pred, sample_weight, training):
+        arguments = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
+        if type(self).compute_loss is Trainer.compute_loss or _takes_training(type(self)):
+            arguments["training"] = training
+        return self.compute_loss(**arguments)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the loss of one batch: the compiled loss plus ``add_loss`` and regularization losses.
+
+        Override it to change the loss only.
+        """
+        from gpukeras import ops
+
+        total = None
+        if self._compile_loss is not None and y_pred is not None:
+            if y is None:
+                raise ValueError(
+                    f"model {self.name!r} was compiled with a loss, but no targets y were given"
+                )
+            total = self._compile_loss(y, y_pred, sample_weight)
+        for extra in self._additional_losses():
+            if not isinstance(extra, Tensor):
+                extra = ops.convert_to_tensor(extra, dtype=self.compute_dtype)
+            extra = ops.sum(extra) if extra.ndim else extra
+            total = extra if total is None else total + extra
+        if total is None:
+            raise ValueError(
+                f"model {self.name!r} has no loss to compute: pass loss=... to compile, or call add_loss in a "
+                "layer"
+            )
+        return total
+
+    def _additional_losses(self) -> list:
+        """Losses of the last call and of regularized weights; cheap where there are none."""
+        found = [f() for f in self._loss_functions]
+        if self._collected or any(v.regularizer is not None for v in self._trained_variables()):
+            found += self.losses
+        return found
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the metrics with one batch and return them; override it to add your own."""
+        if self._compile_metrics is not None and y is not None:
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """Return the metrics so far, by name."""
+        return Logs(self.metrics) if type(self).metrics is not Trainer.metrics else Logs(self._metric_list())
+
+    def _metric_list(self) -> list:
+        """All metrics; gathered once per run, because a walk over all layers is too slow for every step."""
+        cached = self.__dict__.get("_metrics_cached")
+        if cached is None or not (self._compile_metrics is None or self._compile_metrics.built):
+            cached = self.metrics
+            if self._compile_metrics is None or self._compile_metrics.built:
+                self._metrics_cached = cached
+        return cached
+
+    @property
+    def metrics(self) -> list:
+        """The loss tracker, the compiled metrics, and those of the model's layers and attributes."""
+        found = [self._loss_tracker] if self.compiled else []
+        if self._compile_loss is not None:
+            found += self._compile_loss.metrics
+        if self._compile_metrics is not None:
+            found += self._compile_metrics.metrics
+        for layer in self._flatten_layers():
+            # Of a nested compiled model only its layers' metrics count, not its own tracker of the loss.
+            found += [m for m in layer._own_metrics() if m is not getattr(layer, "_loss_tracker", None)]
+        return list({id(m): m for m in found}.values())
+
+    def _own_metrics(self) -> list:
+        hidden = {"_metrics_cached", "_compile_loss", "_compile_metrics"}
+        from gpukeras.metrics import Metric
+
+        found = [m for key, value in vars(self).items() if key not in hidden and key != "_added_metrics"
+                 for m in tree.flatten(value) if isinstance(m, Metric)]
+        return [*found, *self._added_metrics]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics, in the order in which ``evaluate`` returns them."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Set all metrics back to their start."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    @property
+    def compiled_loss(self):
+        """The compiled loss as a function of ``(y, y_pred, sample_weight, regularization_losses)``."""
+        return self._compile_loss
+
+    @property
+    def compiled_metrics(self):
+        """The compiled metrics, with ``update_state(y, y_pred, sample_weight)``."""
+        return self._compile_metrics or CompiledMetrics(None, None)
+
+    # ---- fit ------------------------------------------------------------------------------------------------
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
+            validation_split=0.0, validation_data=None, shuffle=True, class_weight=None, sample_weight=None,
+            initial_epoch=0, steps_per_epoch=None, validation_steps=None, validation_batch_size=None,
+            validation_freq=1, max_queue_size=10, workers=1, use_multiprocessing=False):
+        """Train for a number of epochs.
+
+        Parameters
+        ----------
+        x, y : array, list or dictionary of arrays
+            Inputs and targets, first axis samples. Data frames work; so do a generator, a ``PyDataset`` /
+            ``Sequence`` or any iterable of batches as ``x``, without ``y``.
+        batch_size : int, optional
+            32 where not given.
+        epochs : int
+            Number of the last epoch.
+        verbose : {"auto", 0, 1, 2}
+            Silent, progress bar, or one line per epoch.
+        callbacks : list of Callback, optional
+        validation_split : float
+            Part of the samples, cut from the end before shuffling, to validate on.
+        validation_data : tuple (x, y) or (x, y, sample_weight), or a data set, optional
+        shuffle : bool or "batch"
+        class_weight : dict of int to float, optional
+        sample_weight : array, optional
+        initial_epoch : int
+        steps_per_epoch, validation_steps : int, optional
+            Batches in an epoch.
+        validation_batch_size : int, optional
+        validation_freq : int or list of int
+            Validate every so many epochs, or after the epochs listed (from 1).
+        workers : int
+            Threads that make the batches of a ``Sequence``.
+        max_queue_size, use_multiprocessing
+            Accepted for compatibility; batches are made by threads.
+
+        Returns
+        -------
+        History
+            Its ``history`` maps the names of the metrics to their values by epoch.
+        """
+        self._need_compile("fit")
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
+        source = make_source(x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight, "fit",
+                             workers)
+        validation = None
+        if validation_data is not None:
+            vx, vy, vw = _validation_parts(validation_data)
+            validation = make_source(vx, vy, vw, validation_batch_size or batch_size, validation_steps,
+                                     what="validation_data", workers=workers)
+        verbose = 1 if verbose == "auto" else int(verbose)
+        runner = self._callback_list(callbacks, verbose, epochs=epochs, steps=source.steps, history=True)
+        self.stop_training = False
+        self._metrics_cached = None
+        runner.on_train_begin()
+        logs: dict = {}
+        every = self.steps_per_execution
+        try:
+            for epoch in range(initial_epoch, epochs):
+                self.reset_metrics()
+                runner.on_epoch_begin(epoch)
+                logs, step = self._train_epoch(source, runner, every)
+                source.on_epoch_end()
+                if source.steps is None:
+                    source.steps = runner.params["steps"] = step
+                logs = to_host(logs)
+                if validation is not None and _validates(epoch, validation_freq):
+                    found = self._evaluate_source(validation, runner)
+                    logs.update({f"val_{name}": value for name, value in found.items()})
+                runner.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        finally:
+            self._metrics_cached = None
+        runner.on_train_end(logs)
+        return self.history
+
+    def _train_epoch(self, source, runner, every: int):
+        """Train on all batches of one epoch; return the last logs and the number of batches."""
+        logs: Mapping = {}
+        step = 0
+        train_step = self.train_step
+        begin, end = runner.on_train_batch_begin, runner.on_train_batch_end
+        for step, data in enumerate(source, 1):
+            if every == 1 or step % every == 1:
+                begin(step - 1)
+            logs = train_step(data)
+            if every == 1 or step % every == 0 or step == source.steps:
+                end(step - 1, logs)
+            if self.stop_training:
+                break
+        if not step:
+            raise ValueError("fit: the data gave no batch at all; the generator is empty or used up")
+        if not isinstance(logs, Mapping):
+            raise TypeError(
+                f"train_step must return a dictionary of metrics, e.g. {{'loss': loss}}; came {type(logs).__name__}"
+            )
+        return logs, step
+
+    def _callback_list(self, callbacks, verbose, epochs=1, steps=None, history=False):
+        from gpukeras.callbacks import CallbackList
+
+        if isinstance(callbacks, CallbackList):
+            return callbacks
+        return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self,
+                            verbose=verbose, epochs=epochs, steps=steps)
+
+    # ---- evaluate and predict ---------------------------------------------------------------------------------
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None,
+                 callbacks=None, return_dict=False, max_queue_size=10, workers=1, use_multiprocessing=False,
+                 **kwargs):
+        """Return the loss and the metrics on some data, in test mode.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, sample_weight, steps, callbacks
+            As for ``fit``.
+        return_dict : bool
+            Return a dictionary by name instead of a list (or a single number, where there is only the loss).
+        """
+        kwargs.pop("_use_cached_eval_dataset", None)
+        if kwargs:
+            raise TypeError(f"evaluate: unknown arguments {sorted(kwargs)}")
+        self._need_compile("evaluate")
+        source = make_source(x, y, sample_weight, batch_size, steps, what="evaluate", workers=workers)
+        verbose = 1 if verbose == "auto" else int(verbose)
+        runner = self._callback_list(callbacks, verbose, steps=source.steps)
+        self._metrics_cached = None
+        logs = self._evaluate_source(source, runner)
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def _evaluate_source(self, source, runner) -> dict:
+        self.stop_evaluating = False
+        self.reset_metrics()
+        runner.on_test_begin()
+        logs: Mapping = {}
+        step = 0
+        with autograd.no_recording():
+            for step, data in enumerate(source, 1):
+                runner.on_test_batch_begin(step - 1)
+                logs = self.test_step(data)
+                runner.on_test_batch_end(step - 1, logs)
+                if self.stop_evaluating:
+                    break
+        if not step:
+            raise ValueError("evaluate: the data gave no batch at all; the generator is empty or used up")
+        logs = to_host(logs)
+        runner.on_test_end(logs)
+        return logs
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, max_queue_size=10,
+                workers=1, use_multiprocessing=False):
+        """Return the outputs for some inputs as NumPy arrays.
+
+        Parameters
+        ----------
+        x, batch_size, verbose, steps, callbacks
+            As for ``fit``.
+
+        Returns
+        -------
+        numpy.ndarray or a structure of them like the model's outputs
+        """
+        source = make_source(x, batch_size=batch_size, steps=steps, what="predict", workers=workers)
+        verbose = 1 if verbose == "auto" else int(verbose)
+        runner = self._callback_list(callbacks, verbose, steps=source.steps)
+        self.stop_predicting = False
+        runner.on_predict_begin()
+        collected: list[list] = []
+        structure = None
+        with autograd.no_recording():
+            for step, data in enumerate(source):
+                runner.on_predict_batch_begin(step)
+                structure = self.predict_step(data)
+                outputs = [t.backend.to_numpy(t.array) if isinstance(t, Tensor) else np.asarray(t)
+                           for t in tree.flatten(structure)]
+                collected.append(outputs)
+                runner.on_predict_batch_end(step, {"outputs": structure})
+                if self.stop_predicting:
+                    break
+        runner.on_predict_end()
+        if not collected:
+            raise ValueError("predict: the data gave no batch at all; the generator is empty or used up")
+        if len(collected) == 1:
+            joined = [np.array(a) for a in collected[0]]
+        else:
+            joined = [np.concatenate(column) for column in zip(*collected)]
+        return tree.pack_sequence_as(structure, joined)
+
+    # ---- single batches ------------------------------------------------------------------------------------------
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False,
+                       reset_metrics=False):
+        """Train on one batch and return its loss and metrics.
+
+        Metrics go on counting over the calls, as in Keras 3; ``reset_metrics=True`` starts them anew first.
+        """
+        self._need_compile("train_on_batch")
+        return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict, reset_metrics)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False, reset_metrics=False):
+        """Return the loss and metrics of one batch, in test mode."""
+        self._need_compile("test_on_batch")
+        with autograd.no_recording():
+            return self._on_batch(self.test_step, x, y, sample_weight, None, return_dict, reset_metrics)
+
+    def _on_batch(self, step, x, y, sample_weight, class_weight, return_dict, reset_metrics):
+        if reset_metrics:
+            self.reset_metrics()
+        self._metrics_cached = None
+        logs = to_host(step(_one_batch(x, y, sample_weight, class_weight)))
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def predict_on_batch(self, x):
+        """Return the outputs for one batch as NumPy arrays."""
+        with autograd.no_recording():
+            outputs = self.predict_step(_one_batch(x, None, None, None))
+        return tree.map_structure(lambda t: t.numpy() if isinstance(t, Tensor) else np.asarray(t), outputs)
+
+    # ---- writing down --------------------------------------------------------------------------------------------
+    def get_compile_config(self) -> dict | None:
+        """Return the arguments of ``compile`` as plain values, or ``None``."""
+        if not self.compiled or self._compile_config is None:
+            return None
+        from gpukeras import saving
+
+        config = dict(self._compile_config, optimizer=self.optimizer)
+        return {k: saving.serialize_keras_object(v) for k, v in config.items()}
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile with the result of ``get_compile_config``."""
+        from gpukeras import saving
+
+        arguments = {k: saving.deserialize_keras_object(v) for k, v in config.items()
+                     if k in inspect.signature(Trainer.compile).parameters}
+        self.compile(**arguments)
+        if self.built and hasattr(self.optimizer, "build"):
+            self.optimizer.build(self._trained_variables())
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------
+def _one_batch(x, y, sample_weight, class_weight):
+    if any(_is_data_set(v) for v in (x,)):
+        raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
+    count = len(tree.flatten(x)[0]) if tree.is_nested(x) and hasattr(tree.flatten(x)[0], "__len__") else len(x)
+    source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
+    return next(iter(source))
+
+
+def _is_data_set(x) -> bool:
+    return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "on_epoch_end"))
+
+
+def _batch_size(x) -> int:
+    leaf = x if isinstance(x, Tensor) else tree.flatten(x)[0]
+    return leaf.array.shape[0] if isinstance(leaf, Tensor) and leaf.array.ndim else 1
+
+
+_training_accepted: dict[type, bool] = {}
+
+
+def _takes_training(cls) -> bool:
+    """Tell whether an overridden ``compute_loss`` takes ``training`` (older ones do not)."""
+    if cls not in _training_accepted:
+        parameters = inspect.signature(cls.compute_loss).parameters
+        _training_accepted[cls] = "training" in parameters or any(
+            p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return _training_accepted[cls]
+
+
+def _validation_parts(validation_data):
+    if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
+        return unpack_x_y_sample_weight(tuple(validation_data))
+    if isinstance(validation_data, (tuple, list)):
+        raise ValueError(
+            f"validation_data must be (x, y) or (x, y, sample_weight), came {len(validation_data)} parts"
+        )
+    return validation_data, None, None
+
+
+def _validates(epoch: int, frequency) -> bool:
+    if isinstance(frequency, (list, tuple, set)):
+        return epoch + 1 in frequency
+    return (epoch + 1) % int(frequency) == 0
+
+
+def _looks_like_metrics(value) -> bool:
+    from gpukeras.metrics import Metric
+
+    return value is not None and not isinstance(value, (int, float)) and any(
+        isinstance(leaf, (str, Metric)) or (callable(leaf) and not isinstance(leaf, (Tensor, np.ndarray)))
+        for leaf in tree.flatten(value)
+    )
+
+
+def _check_names(loss) -> None:
+    """Raise now for a misspelt loss, not at the first batch."""
+    from gpukeras import losses
+
+    for leaf in tree.flatten(loss):
+        if isinstance(leaf, str):
+            losses.get(leaf)
+
