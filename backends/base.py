@@ -19,6 +19,7 @@ from .normalization import NormalizationMixin
 from .pooling import PoolingMixin
 from .recurrent import RecurrentMixin
 from .reduction import ReductionMixin
+from .resize import ResizeMixin
 from .rows import RowsMixin
 from .special import SpecialMixin
 from .update import UpdateMixin
@@ -26,7 +27,7 @@ from .update import UpdateMixin
 
 class Backend(
     IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
-    ConvolutionMixin, PoolingMixin, UpdateMixin,
+    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin,
     ReductionMixin, LinalgMixin, SpecialMixin,
 ):
     """Array functions of one device.

@@ -34,4 +34,7 @@ from .reduction import (
 from .linalg import matmul
 from .recurrent import gru, lstm, simple_rnn
 
+from .conv import conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution
+from .pooling import average_pool, max_pool
+from . import image
 from . import operators  # last: binds operators and methods to the tensor classes

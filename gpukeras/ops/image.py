@@ -1,0 +1,5 @@
+"""Operations on images (``keras.ops.image``)."""
+
+from .resize import resize
+
+__all__ = ["resize"]
