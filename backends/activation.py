@@ -21,7 +21,8 @@ class ActivationMixin:
 
     def sigmoid(self, x, out=None):
         """Return 1 / (1 + exp(-x)), computed as 0.5 tanh(x / 2) + 0.5, which cannot overflow."""
-        y = self.xp.multiply(x, 0.5, out=out)
+        y = self.xp.empty_like(x) if out is None else out
+        self.xp.multiply(x, 0.5, out=y)
         self.xp.tanh(y, out=y)
         y *= 0.5
         y += 0.5

@@ -12,6 +12,7 @@ import numpy as np
 from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
+from .embedding import EmbeddingMixin
 from .indexing import IndexingMixin
 from .linalg import LinalgMixin
 from .loss import LossMixin
@@ -27,8 +28,8 @@ from .update import UpdateMixin
 
 class Backend(
     IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
-    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin,
-    ReductionMixin, LinalgMixin, SpecialMixin,
+    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin, ReductionMixin, LinalgMixin, SpecialMixin,
+    EmbeddingMixin,
 ):
     """Array functions of one device.
 

@@ -109,3 +109,8 @@ class NormalizationMixin:
         g -= xhat * along
         g *= r
         return g, dgamma, dbeta
+
+    def affine_columns(self, x, scale, offset=None):
+        """Return ``x * scale + offset`` with vectors (C,) along the columns of ``x`` (M, C)."""
+        y = self._columns(self.xp.multiply, x, scale)
+        return y if offset is None else self._columns(self.xp.add, y, offset, out=y)

@@ -9,6 +9,7 @@ import numpy as np
 from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
+from .embedding import NumpyEmbeddingMixin
 from .indexing import NumpyIndexingMixin
 from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
@@ -22,7 +23,7 @@ from .update import NumpyUpdateMixin
 class NumpyBackend(
     NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin,
     NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, NumpyReductionMixin, NumpyLinalgMixin,
-    Backend,
+    NumpyEmbeddingMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

@@ -36,5 +36,21 @@ from .recurrent import gru, lstm, simple_rnn
 
 from .conv import conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution
 from .pooling import average_pool, max_pool
+from .activation import (
+    celu, clipped_relu, elu, gelu, glu, hard_shrink, hard_sigmoid, hard_sigmoid_keras2, hard_silu, hard_tanh,
+    leaky_relu, log_sigmoid, log_softmax, mish, relu, relu6, selu, sigmoid, silu, soft_shrink, softmax,
+    softplus, softsign, sparse_plus, sparse_sigmoid, sparsemax, squareplus, tanh_shrink, threshold,
+)
+from .activation import hard_silu as hard_swish, silu as swish
+from .dense import dense, fused_dense
+from .embedding import embedding, embedding_gradient
+from .loss import (
+    binary_crossentropy, categorical_crossentropy, mean_absolute_error, mean_squared_error,
+    sigmoid_cross_entropy, softmax_cross_entropy, sparse_categorical_crossentropy,
+    sparse_softmax_cross_entropy, weighted_total,
+)
+from .normalization import (
+    batch_normalization, batch_normalization_training, layer_normalization, rms_normalization,
+)
 from . import image
 from . import operators  # last: binds operators and methods to the tensor classes

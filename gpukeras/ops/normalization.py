@@ -1,0 +1,347 @@
+"""Normalisation: batch (training and inference), layer, root mean square."""
+
+from __future__ import annotations
+
+import math
+
+from gpukeras import autograd, config, dtypes
+from gpukeras.backends import shapes
+from gpukeras.op import op
+from gpukeras.tensor import Tensor
+
+_STATE = autograd.STATE
+
+
+def _ops():
+    from gpukeras import ops
+
+    return ops
+
+
+def _wide(array):
+    """Return float16 as float32: sums of squares overflow in half precision."""
+    if array.dtype.kind != "f":
+        return array.astype(dtypes.floatx())
+    return array.astype("float32") if array.dtype == "float16" else array
+
+
+def _like(gradient, source):
+    if gradient is None or source is None:
+        return None
+    if gradient.shape != source.shape:
+        gradient = gradient.reshape(source.shape)
+    return gradient if gradient.dtype is source.array.dtype else gradient.astype(source.array.dtype)
+
+
+def _to_matrix(xp, a, axes):
+    """Return ``a`` as (M, C) with ``axes`` in C, and the function that brings such a matrix back."""
+    rank = a.ndim
+    width = math.prod(a.shape[i] for i in axes)
+    rows = math.prod(n for i, n in enumerate(a.shape) if i not in axes)
+    if axes == tuple(range(rank - len(axes), rank)):
+        return a.reshape(rows, width), lambda m: m.reshape(a.shape)
+    order = [i for i in range(rank) if i not in axes] + list(axes)
+    moved = a.transpose(order)
+    back = [order.index(i) for i in range(rank)]
+    return moved.reshape(rows, width), lambda m: m.reshape(moved.shape).transpose(back)
+
+
+# ---- batch normalisation --------------------------------------------------------------------------
+def _statistics_shape(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e-3, **kwargs):
+    size = (x[shapes.normalize_axis(axis, len(x))],)
+    return [tuple(x), size, size]
+
+
+def _statistics_dtype(x, *args, **kwargs):
+    x = dtypes.float_type(x).name
+    wide = "float32" if x == "float16" else x
+    return [x, wide, wide]
+
+
+@op(shape=_statistics_shape, dtype=_statistics_dtype, tensors=4)
+def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e-3):
+    """Normalise ``x`` by the mean and variance of this batch.
+
+    Parameters
+    ----------
+    x : tensor
+    scale, offset : tensor, shape (C,), optional
+        Gamma and beta.
+    mask : tensor, bool, optional
+        Which samples count in the statistics; the shape of the leading axes of ``x`` without ``axis``. All
+        are normalised.
+    axis : int
+        Axis of the features C.
+    epsilon : float
+        Added to the variance.
+
+    Returns
+    -------
+    y, mean, variance
+        ``mean`` and ``variance`` have shape (C,), float32 for float16 input. The variance is the biased one.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(variance + epsilon) * scale + offset``. With a mask the statistics are weighted
+    sums over the sum of the weights, to which ``config.epsilon()`` is added.
+
+    References
+    ----------
+    Ioffe and Szegedy, 2015, arXiv:1502.03167.
+    """
+    axis = shapes.normalize_axis(axis, x.ndim)
+    backend = x.backend
+    a = _wide(x.array)
+    _check_size("batch_normalization", a.shape[axis], x.shape, scale=scale, offset=offset)
+    if 0 in a.shape:
+        raise ValueError(f"batch_normalization: a batch of shape {x.shape} has no statistics; expected samples")
+    rows, back = _to_matrix(backend.xp, a, (axis,))
+    gamma, beta = (None if v is None else v.array for v in (scale, offset))
+    weights = None if mask is None else _weights(backend.xp, mask.array, x.shape, axis, rows)
+    y, mean, var, cache = backend.batch_norm_forward(
+        rows, gamma, beta, epsilon, weights, config.epsilon() if mask is not None else 0.0
+    )
+    need_dx = bool(_STATE.tapes) and autograd.is_tracked(x)
+    y = back(y)
+
+    def vjp(dys):
+        dy, dmean, dvar = dys
+        if _STATE.tapes:
+            return _batch_second_order(dys, x, scale, offset, weights, axis, epsilon)
+        g = backend.xp.zeros_like(rows) if dy is None else _to_matrix(backend.xp, _wide(dy.array), (axis,))[0]
+        dx, dgamma, dbeta = backend.batch_norm_backward(
+            g, cache, *(None if d is None else d.array for d in (dmean, dvar)), need_dx
+        )
+        return (None if dx is None else _like(back(dx), x)), _like(dgamma, scale), _like(dbeta, offset), None
+
+    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype), mean, var), vjp
+
+
+def _weights(xp, mask, shape, axis, rows):
+    """Return the mask as a weight for each row of the matrix."""
+    lead = tuple(n for i, n in enumerate(shape) if i != axis)
+    if mask.shape != lead[:mask.ndim]:
+        raise ValueError(
+            f"batch_normalization: the mask must have the leading axes of x (shape {shape}, features on axis "
+            f"{axis}), that is {lead} or its beginning; came {mask.shape}"
+        )
+    mask = mask.astype(rows.dtype).reshape(mask.shape + (1,) * (len(lead) - mask.ndim))
+    return xp.ascontiguousarray(xp.broadcast_to(mask, lead)).reshape(-1)
+
+
+def _batch_second_order(dys, x, scale, offset, weights, axis, epsilon):
+    """Return the gradients by differentiating the formula written in ops."""
+    ops = _ops()
+
+    def formula(x, scale, offset):
+        others = tuple(i for i in range(x.ndim) if i != axis)
+        shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
+        if weights is None:
+            mean = ops.mean(x, axis=others, keepdims=True)
+            var = ops.mean(ops.square(x - mean), axis=others, keepdims=True)
+        else:
+            lead = tuple(n for i, n in enumerate(x.shape) if i != axis)
+            w = ops.expand_dims(Tensor(weights.reshape(lead)), axis)
+            total = float(weights.sum()) + config.epsilon()
+            mean = ops.sum(x * w, axis=others, keepdims=True) / total
+            var = ops.sum(ops.square(x - mean) * w, axis=others, keepdims=True) / total
+        y = (x - mean) * ops.rsqrt(var + epsilon)
+        y = y if scale is None else y * ops.reshape(scale, shape)
+        y = y if offset is None else y + ops.reshape(offset, shape)
+        return y, ops.reshape(mean, (-1,)), ops.reshape(var, (-1,))
+
+    return (*_differentiate(formula, (x, scale, offset), dys), None)
+
+
+def _differentiate(formula, inputs, dys):
+    """Return the gradients of ``formula(*inputs)``, itself recorded by the open tapes."""
+    with autograd.GradientTape(watch_accessed_variables=False) as tape:
+        floats = [v for v in inputs if v is not None and v.array.dtype.kind == "f"]
+        tape.watch(floats)
+        outputs = formula(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    used = [(y, dy) for y, dy in zip(outputs, dys) if dy is not None]
+    found = iter(tape.gradient([y for y, _ in used], floats, [dy for _, dy in used]))
+    return tuple(next(found) if v is not None and v.array.dtype.kind == "f" else None for v in inputs)
+
+
+def _check_size(name, size, shape, **vectors):
+    for what, v in vectors.items():
+        if v is not None and v.size != size:
+            raise ValueError(
+                f"{name}: {what} has shape {v.shape}, but the normalised axes of x (shape {shape}) have {size} "
+                "elements"
+            )
+
+
+def _same_first(x, *args, **kwargs):
+    return tuple(x)
+
+
+def _float_first(x, *args, **kwargs):
+    return dtypes.float_type(x).name
+
+
+@op(shape=_same_first, dtype=_float_first, tensors=3)
+def _affine(x, scale, offset, axis):
+    """Return ``x * scale + offset`` with vectors along ``axis``: inference of batch normalisation."""
+    backend = x.backend
+    a = _wide(x.array)
+    rows, back = _to_matrix(backend.xp, a, (shapes.normalize_axis(axis, a.ndim),))
+    s, b = scale.array, offset.array
+    y = backend.affine_columns(rows, s, b)
+    needs = (False,) * 3 if not _STATE.tapes else tuple(autograd.is_tracked(t) for t in (x, scale, offset))
+    y = back(y)
+
+    def vjp(dy):
+        if _STATE.tapes:
+            ops = _ops()
+            shape = tuple(-1 if i == axis % x.ndim else 1 for i in range(x.ndim))
+            return _differentiate(
+                lambda x, s, b: x * ops.reshape(s, shape) + ops.reshape(b, shape), (x, scale, offset), (dy,)
+            )
+        g = _to_matrix(backend.xp, _wide(dy.array), (axis % x.ndim,))[0]
+        dx = back(backend.affine_columns(g, s, None)) if needs[0] else None
+        ds = backend.column_sum(g * rows) if needs[1] else None
+        db = backend.column_sum(g) if needs[2] else None
+        return _like(dx, x), _like(ds, scale), _like(db, offset)
+
+    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype)), vjp
+
+
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+    """Normalise ``x`` by a given mean and variance (inference).
+
+    Parameters
+    ----------
+    x : tensor
+    mean, variance : tensor, shape (C,)
+    axis : int
+        Axis of the features C.
+    offset, scale : tensor, shape (C,), optional
+        Beta and gamma.
+    epsilon : float
+        Added to the variance.
+
+    Returns
+    -------
+    tensor like ``x``
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> x = keras.ops.convert_to_tensor([[1.0], [3.0]])
+    >>> mean, variance = keras.ops.convert_to_tensor([2.0]), keras.ops.convert_to_tensor([1.0])
+    >>> keras.ops.batch_normalization(x, mean, variance, axis=-1, epsilon=0.0).numpy()
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+    ops = _ops()
+    factor = ops.rsqrt(ops.add(variance, epsilon))
+    if scale is not None:
+        factor = factor * scale
+    shift = -(mean * factor) if offset is None else offset - mean * factor
+    size = x.shape[shapes.normalize_axis(axis, len(x.shape))]
+    if None not in (size, *factor.shape, *shift.shape):
+        if factor.shape != (size,) or shift.shape != (size,):
+            raise ValueError(
+                f"batch_normalization: x has {size} features on axis {axis}, but mean, variance, scale and offset "
+                f"have shapes {[None if v is None else tuple(v.shape) for v in (mean, variance, scale, offset)]}"
+            )
+    return _affine(x, factor, shift, axis)
+
+
+# ---- layer and RMS normalisation ------------------------------------------------------------------
+def _row_norm(name, x, gamma, beta, axis, epsilon, center):
+    """Normalise over ``axis``; shared by layer and root-mean-square normalisation."""
+    epsilon = config.epsilon() if epsilon is None else epsilon
+    axes = shapes.normalize_axes(axis, x.ndim)
+    backend = x.backend
+    a = _wide(x.array)
+    width = math.prod(x.shape[i] for i in axes)
+    _check_size(name, width, x.shape, gamma=gamma, beta=beta)
+    rows, back = _to_matrix(backend.xp, a, axes)
+    vectors = [None if v is None else v.array.reshape(-1) for v in (gamma, beta)]
+    y, cache = backend.layer_norm_forward(rows, *vectors, epsilon, center)
+    need_dx = bool(_STATE.tapes) and autograd.is_tracked(x)
+    y = back(y)
+
+    def vjp(dy):
+        if _STATE.tapes:
+            return _differentiate(
+                lambda *inputs: _row_norm_formula(*inputs, axes, epsilon, center), (x, gamma, beta), (dy,)
+            )
+        g = _to_matrix(backend.xp, _wide(dy.array), axes)[0]
+        dx, dgamma, dbeta = backend.layer_norm_backward(g, cache, need_dx)
+        return (None if dx is None else _like(back(dx), x)), _like(dgamma, gamma), _like(dbeta, beta)
+
+    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype)), vjp
+
+
+def _row_norm_formula(x, gamma, beta, axes, epsilon, center):
+    ops = _ops()
+    if center:
+        x = x - ops.mean(x, axis=axes, keepdims=True)
+    y = x * ops.rsqrt(ops.mean(ops.square(x), axis=axes, keepdims=True) + epsilon)
+    shape = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+    y = y if gamma is None else y * ops.reshape(gamma, shape)
+    return y if beta is None else y + ops.reshape(beta, shape)
+
+
+@op(shape=_same_first, dtype=_float_first, tensors=3)
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+    """Normalise every sample over ``axis``: mean 0, variance 1, then ``* gamma + beta``.
+
+    Parameters
+    ----------
+    x : tensor
+    gamma, beta : tensor with the sizes of ``axis``, optional
+    axis : int or sequence of int
+    epsilon : float, optional
+        Added to the variance; ``None``: ``config.epsilon()``.
+
+    Returns
+    -------
+    tensor like ``x``
+
+    References
+    ----------
+    Ba et al., 2016, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> keras.ops.layer_normalization([[1.0, 3.0]], epsilon=0.0).numpy()
+    array([[-1.,  1.]], dtype=float32)
+    """
+    return _row_norm("layer_normalization", x, gamma, beta, axis, epsilon, True)
+
+
+@op(shape=_same_first, dtype=_float_first, tensors=2)
+def rms_normalization(x, scale=None, axis=-1, epsilon=None):
+    """Divide every sample by its root mean square over ``axis``, then multiply by ``scale``.
+
+    Parameters
+    ----------
+    x : tensor
+    scale : tensor with the sizes of ``axis``, optional
+    axis : int or sequence of int
+    epsilon : float, optional
+        Added to the mean square; ``None``: ``config.epsilon()``.
+
+    Returns
+    -------
+    tensor like ``x``
+
+    References
+    ----------
+    Zhang and Sennrich, 2019, arXiv:1910.07467.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> keras.ops.rms_normalization([[3.0, 4.0, 0.0, 0.0]], epsilon=0.0).numpy()
+    array([[1.2, 1.6, 0. , 0. ]], dtype=float32)
+    """
+    y, vjp = _row_norm("rms_normalization", x, scale, None, axis, epsilon, False)
+    return y, lambda dy: vjp(dy)[:2]
