@@ -18,6 +18,7 @@ from .linalg import LinalgMixin
 from .loss import LossMixin
 from .normalization import NormalizationMixin
 from .pooling import PoolingMixin
+from .random import RandomMixin
 from .recurrent import RecurrentMixin
 from .reduction import ReductionMixin
 from .resize import ResizeMixin
@@ -28,7 +29,7 @@ from .update import UpdateMixin
 
 class Backend(
     IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
-    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin, ReductionMixin, LinalgMixin, SpecialMixin,
+    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin, ReductionMixin, LinalgMixin, SpecialMixin, RandomMixin,
     EmbeddingMixin,
 ):
     """Array functions of one device.

@@ -14,6 +14,7 @@ from .indexing import NumpyIndexingMixin
 from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
 from .pooling import NumpyPoolingMixin
+from .random import NumpyRandomMixin
 from .recurrent import NumpyRecurrentMixin
 from .reduction import NumpyReductionMixin
 from .rows import NumpyRowsMixin
@@ -22,7 +23,7 @@ from .update import NumpyUpdateMixin
 
 class NumpyBackend(
     NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin,
-    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, NumpyReductionMixin, NumpyLinalgMixin,
+    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, NumpyReductionMixin, NumpyLinalgMixin, NumpyRandomMixin,
     NumpyEmbeddingMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
