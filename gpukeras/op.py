@@ -218,6 +218,8 @@ def _symbolic_input(x, common):
     if isinstance(x, (bool, int, float, np.generic)) and common is not None:
         return (), _scalar_dtype(x, common).name
     if isinstance(x, (Tensor, symbolic.KerasTensor)):
+        if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
+            return x.shape, _STATE.autocast  # as ``_as_tensors`` reads it
         return x.shape, np.dtype(x.dtype).name
     x = np.asarray(x)
     return x.shape, (common if x.dtype.kind == "f" == common.kind else x.dtype).name

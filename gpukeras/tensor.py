@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 
 from gpukeras import backends, dtypes
+from gpukeras.symbolic import KerasTensor
 
 new_uid = itertools.count(1).__next__
 layout_version = 0  # counts rebindings; optimizers look here to learn that a variable moved
@@ -204,25 +205,28 @@ class Variable(Tensor):
 
     def assign(self, value) -> Variable:
         """Replace the values in place; shapes must be equal, dtypes are converted."""
-        new = to_array(value, self.array.dtype, self.backend)
-        if new.shape != self.array.shape:
-            raise ValueError(
-                f"variable {self.path!r} has shape {self.array.shape}; the assigned value has {new.shape}"
-            )
-        self.array[...] = new
-        self.version += 1
+        if not isinstance(value, KerasTensor):  # a layer that is only being drawn up changes nothing
+            new = to_array(value, self.array.dtype, self.backend)
+            if new.shape != self.array.shape:
+                raise ValueError(
+                    f"variable {self.path!r} has shape {self.array.shape}; the assigned value has {new.shape}"
+                )
+            self.array[...] = new
+            self.version += 1
         return self
 
     def assign_add(self, value) -> Variable:
         """Add ``value`` in place."""
-        self.array += to_array(value, self.array.dtype, self.backend)
-        self.version += 1
+        if not isinstance(value, KerasTensor):
+            self.array += to_array(value, self.array.dtype, self.backend)
+            self.version += 1
         return self
 
     def assign_sub(self, value) -> Variable:
         """Subtract ``value`` in place."""
-        self.array -= to_array(value, self.array.dtype, self.backend)
-        self.version += 1
+        if not isinstance(value, KerasTensor):
+            self.array -= to_array(value, self.array.dtype, self.backend)
+            self.version += 1
         return self
 
     # (flat buffer, first element) where the values are part of a larger one-dimensional buffer

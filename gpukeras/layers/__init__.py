@@ -1,4 +1,4 @@
-"""Layers (``keras.layers``): one explicit import per file; every class listed here can be named in saved models."""
+"""Layers (``keras.layers``): every class listed here can be named in saved models."""
 
 import inspect as _inspect
 

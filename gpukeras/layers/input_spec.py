@@ -100,4 +100,5 @@ def check_inputs(spec, inputs, layer_name: str) -> None:
             raise TypeError(f"layer {layer_name!r}: expected tensors as inputs, came {type(value).__name__}")
         complaint = one.complaint(value)
         if complaint:
-            raise ValueError(f"input {one.name or ''} of layer {layer_name!r} does not fit: {complaint}".replace("  ", " "))
+            which = f"input {one.name!r}" if one.name else "the input"
+            raise ValueError(f"{which} of layer {layer_name!r} does not fit: {complaint}")

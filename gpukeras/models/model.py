@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from gpukeras import tree
 from gpukeras.layers.layer import Layer
+from gpukeras.layers.tracking import CALLS
 from gpukeras.models.graph import Graph, is_identity_shape
 from gpukeras.models.training import Trainer
 from gpukeras.symbolic import KerasTensor
-from gpukeras.tensor import Tensor
 
 
 class Model(Trainer, Layer):
@@ -158,12 +158,9 @@ class Model(Trainer, Layer):
 
     def add_loss(self, loss) -> None:
         """Add a loss: a tensor of this call, a function, or (functional) a symbolic tensor for every call."""
-        if isinstance(loss, KerasTensor):
+        if isinstance(loss, KerasTensor) and not CALLS.state.tracing:
             self._extra_losses.append(loss)
             self._extra_graph = Graph(self._need_graph("inputs").inputs, list(self._extra_losses), self.name)
-            return
-        if callable(loss) and not isinstance(loss, Tensor):
-            self._loss_functions.append(loss)
             return
         super().add_loss(loss)
 

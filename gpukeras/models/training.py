@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -100,7 +100,6 @@ class Trainer:
         self._compile_loss: CompiledLoss | None = None
         self._compile_metrics: CompiledMetrics | None = None
         self._loss_tracker = None
-        self._loss_functions: list[Callable] = []
         self._compile_config: dict | None = None
         self._forget_compiled_state()
 
@@ -263,10 +262,9 @@ class Trainer:
 
     def _additional_losses(self) -> list:
         """Losses of the last call and of regularized weights; cheap where there are none."""
-        found = [f() for f in self._loss_functions]
-        if self._collected or any(v.regularizer is not None for v in self._trained_variables()):
-            found += self.losses
-        return found
+        if self._may_have_losses() or any(v.regularizer is not None for v in self._trained_variables()):
+            return self.losses
+        return []
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics with one batch and return them; override it to add your own."""

@@ -212,8 +212,7 @@ def _check_symbolic(run, layer, data, y):
     kind = layer.dtype_policy.compute_dtype
     for batch in (None, len(tree.flatten(data)[0])):
         shapes = _map(lambda x, n: (n, *x.shape[1:]), data, batch)
-        specs = _map(lambda x, n: KerasTensor((n, *x.shape[1:]), kind if x.dtype.kind == "f" else x.dtype.name),
-                     data, batch)
+        specs = _map(_spec_like, data, batch, kind)
         fresh = run.make("float64")
         found = tree.flatten(fresh(specs, **run.tensors_of_kwargs(fresh)))
         what = f"{run.name} on symbolic inputs {shapes}"
@@ -228,6 +227,10 @@ def _check_symbolic(run, layer, data, y):
             assert len(computed) == len(eager), f"{run.name}: compute_output_shape gave {computed}"
             for shape, e in zip(computed, eager):
                 _same_shape(f"{run.name}.compute_output_shape({shapes})", shape, e.shape, batch)
+
+
+def _spec_like(x, batch, kind):
+    return KerasTensor((batch, *x.shape[1:]), kind if x.dtype.kind == "f" else x.dtype.name)
 
 
 def _map(f, data, *settings):

@@ -1,0 +1,68 @@
+"""What a layer owns: the layers and variables in its attributes, and the state shared by nested calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+
+# Attributes that hold layers, variables or tensors for book-keeping and own none of them.
+NOT_TRACKED = frozenset({
+    "_inbound_nodes", "_losses", "_init_args", "_added_metrics", "_initial_weights", "optimizer",
+})
+
+
+class CallState:
+    """What the layers being called in one thread share.
+
+    Attributes
+    ----------
+    stack : list of Layer
+        The layers being called or built, outermost first.
+    training : bool or None
+        The mode the nearest caller asked for.
+    tracing : bool
+        A layer is drawn up for its shapes only: calls leave no nodes.
+    number, loss_number : int
+        Counts outermost calls; losses remember in which one they were added. The last call that had any.
+    """
+
+    __slots__ = ("loss_number", "number", "stack", "tracing", "training")
+
+    def __init__(self):
+        self.stack: list = []
+        self.training: bool | None = None
+        self.tracing = False
+        self.number = 0
+        self.loss_number = -1
+
+
+class _Local(threading.local):
+    def __init__(self):
+        self.state = CallState()
+
+
+CALLS = _Local()  # one look-up a call: attributes of a threading.local are slow
+
+
+def find_owned(value, kinds) -> Iterator:
+    """Yield the objects of ``kinds`` inside ``value``, through lists, tuples, sets and mappings."""
+    if isinstance(value, kinds):
+        yield value
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from find_owned(item, kinds)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from find_owned(item, kinds)
+
+
+def owned_attributes(thing, kinds) -> Iterator:
+    """Yield the objects of ``kinds`` held by the attributes of ``thing``, in order of the attributes."""
+    for key, value in vars(thing).items():
+        if key not in NOT_TRACKED:
+            yield from find_owned(value, kinds)
+
+
+def unique(items) -> list:
+    """Return ``items`` without repetitions, by identity, in order."""
+    return list({id(item): item for item in items}.values())
