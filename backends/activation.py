@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 CHUNK = 65536  # elements: two such float32 arrays stay in a core's second-level cache
-_ZERO = {kind: np.zeros((), kind) for kind in ("float16", "float32", "float64")}
+_ZERO = {np.dtype(kind): np.zeros((), kind) for kind in ("float16", "float32", "float64")}
 
 
 class ActivationMixin:
@@ -57,7 +57,7 @@ class NumpyActivationMixin(ActivationMixin):
     """Overrides for NumPy."""
 
     def relu(self, x, out=None):
-        zero = _ZERO.get(x.dtype.name)
+        zero = _ZERO.get(x.dtype)
         if zero is None:  # integers
             return np.maximum(x, 0, out=out)
         n = x.size
@@ -75,4 +75,4 @@ class NumpyActivationMixin(ActivationMixin):
         return y
 
     def relu_backward(self, dy, y):
-        return dy * np.greater(y, _ZERO.get(y.dtype.name, 0))
+        return dy * np.greater(y, _ZERO.get(y.dtype, 0))
