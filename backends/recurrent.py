@@ -5,7 +5,8 @@ over all steps, each step is one GEMM and a few in-place calls, and the gradient
 the end. Backward first fills a buffer with the products that turn d loss / d state into d loss / d gate sums,
 in blocks of steps that stay in cache; a step then only multiplies.
 
-Masked steps carry the state over; ``hold`` marks them.
+Masked steps carry the state over (``held`` marks them) and repeat the last output, zero before the first
+valid step (``blank`` marks zero outputs).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .recurrent_gates import (
     time_major,
 )
 
-CACHE_ELEMENTS = 1 << 15  # steps times elements of a state in one block of the backward pass
+CACHE_ELEMENTS = 1 << 15  # steps times elements of a state in one block of the backward pass, on the CPU
 
 
 class RecurrentMixin:
@@ -43,7 +44,7 @@ class RecurrentMixin:
     ):
         """Run an LSTM over ``x`` (N, T, D)."""
         xp = self.xp
-        run = self._start(x, mask, go_backwards, return_sequences, zero_output_for_mask)
+        run = self._start(x, h0, mask, go_backwards, return_sequences, zero_output_for_mask)
         units = recurrent.shape[0]
         steps, batch = run.x.shape[:2]
         kinds = (recurrent_activation, recurrent_activation, activation, recurrent_activation)
@@ -140,7 +141,7 @@ class RecurrentMixin:
     ):
         """Run a GRU over ``x`` (N, T, D); ``bias`` is (2, 3 * U) with ``reset_after``, else (3 * U,)."""
         xp = self.xp
-        run = self._start(x, mask, go_backwards, return_sequences, zero_output_for_mask)
+        run = self._start(x, h0, mask, go_backwards, return_sequences, zero_output_for_mask)
         units = recurrent.shape[0]
         steps, batch = run.x.shape[:2]
         gates = Gates(xp, (recurrent_activation, recurrent_activation), units, x.dtype, rest=1)
@@ -325,7 +326,7 @@ class RecurrentMixin:
     ):
         """Run a simple RNN over ``x`` (N, T, D)."""
         xp = self.xp
-        run = self._start(x, mask, go_backwards, return_sequences, zero_output_for_mask)
+        run = self._start(x, h0, mask, go_backwards, return_sequences, zero_output_for_mask)
         steps, batch = run.x.shape[:2]
         shape = (steps, batch, recurrent.shape[0])
         z = xp.empty(shape, dtype=x.dtype)
@@ -379,24 +380,30 @@ class RecurrentMixin:
         return dx, dh, dkernel, drecurrent, column_sums(xp, dz) if wants[4] else None
 
     # ---- shared --------------------------------------------------------------------------------
-    def _start(self, x, mask, go_backwards, return_sequences, zero_output_for_mask):
-        run = _Run(x=time_major(self.xp, x, go_backwards), held=None, go_backwards=go_backwards,
-                   return_sequences=return_sequences, zero_masked=False)
+    def _start(self, x, h0, mask, go_backwards, return_sequences, zero_output_for_mask):
+        run = _Run(x=time_major(self.xp, x, go_backwards), held=None, blank=None, go_backwards=go_backwards,
+                   return_sequences=return_sequences)
         run.hold = [None] * x.shape[1]
-        if mask is not None:
+        if mask is not None and x.shape[1]:
             run.held = time_major(self.xp, ~mask, go_backwards)[..., None]  # (T, N, 1)
             run.hold = self._masked_steps(run.held)
-            run.zero_masked = zero_output_for_mask
+            if zero_output_for_mask:
+                run.blank = run.held
+            elif h0 is not None:
+                run.blank = self._before_first(run.held)
         return run
+
+    def _before_first(self, held):
+        """Tell at which steps no valid step has been seen: the output there is zero, whatever the state."""
+        return self.xp.cumsum(~held, axis=0) == 0
 
     def _masked_steps(self, held) -> list:
         """Return for every step its (N, 1) truth values, ``None`` where surely no sample is masked."""
         return list(held)  # looking at the values would wait for the device
 
     def _blocks(self, steps: int, size: int) -> list:
-        """Cut the steps, last first, into ranges whose arrays of ``size`` elements stay in cache."""
-        length = max(1, CACHE_ELEMENTS // max(1, size))
-        return [(max(0, stop - length), stop) for stop in range(steps, 0, -length)]
+        """Return the ranges of steps, last first, that the backward pass prepares at once."""
+        return [(0, steps)] if steps else []
 
     def _state(self, given, shape, dtype):
         return self.xp.zeros(shape[1:], dtype=dtype) if given is None else given
@@ -405,10 +412,10 @@ class RecurrentMixin:
         """Return the sequence (N, T, U), a view of the states, or the last output (N, U)."""
         xp = self.xp
         if not run.return_sequences:
-            return xp.where(run.held[-1], xp.zeros_like(hs[-1]), hs[-1]) if run.zero_masked else hs[-1]
+            return hs[-1] if run.blank is None else xp.where(run.blank[-1], xp.zeros_like(hs[-1]), hs[-1])
         y = run.h[1:]
-        if run.zero_masked:
-            y = xp.where(run.held, xp.zeros_like(y), y)
+        if run.blank is not None:
+            y = xp.where(run.blank, xp.zeros_like(y), y)
         return y.swapaxes(0, 1)
 
     def _output_gradient(self, run, dy, dh):
@@ -418,9 +425,9 @@ class RecurrentMixin:
         xp = self.xp
         if run.return_sequences:
             dy = dy.swapaxes(0, 1)
-            return (xp.where(run.held, xp.zeros_like(dy), dy) if run.zero_masked else dy), dh
-        if run.zero_masked:
-            dy = xp.where(run.held[-1], xp.zeros_like(dy), dy)
+            return (dy if run.blank is None else xp.where(run.blank, xp.zeros_like(dy), dy)), dh
+        if run.blank is not None:
+            dy = xp.where(run.blank[-1], xp.zeros_like(dy), dy)
         return None, dy if dh is None else dy + dh
 
     def _input_gradients(self, run, dz, want_x, want_kernel):
@@ -434,11 +441,18 @@ class RecurrentMixin:
 
 
 class NumpyRecurrentMixin:
-    """What only the host can do: look at mask values while a step is being prepared."""
+    """What only the host can do: look at mask values, and keep an eye on its cache."""
 
     def _masked_steps(self, held) -> list:
         some = held.any(axis=(1, 2))
         return [step if any_held else None for step, any_held in zip(held, some)]
+
+    def _before_first(self, held):
+        return super()._before_first(held) if held[0].any() else None
+
+    def _blocks(self, steps: int, size: int) -> list:
+        length = max(1, CACHE_ELEMENTS // max(1, size))
+        return [(max(0, stop - length), stop) for stop in range(steps, 0, -length)]
 
 
 class _Run(SimpleNamespace):

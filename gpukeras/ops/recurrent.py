@@ -52,7 +52,8 @@ def lstm(
     recurrent_kernel : tensor, shape (U, 4 * U)
     bias : tensor, shape (4 * U,), optional
     mask : tensor of bool, shape (N, T), optional
-        Steps that are ``False`` leave the state, and so the output, as it was.
+        Steps that are ``False`` keep the state and repeat the last output (zeros before the first valid
+        step).
     dropout_mask : tensor, shape (N, D) or (4, N, D), optional
         Factors for ``x`` at every step: one for all gates, or one per gate.
     recurrent_dropout_mask : tensor, shape (N, U) or (4, N, U), optional
@@ -128,7 +129,8 @@ def gru(
     bias : tensor, optional
         Shape (2, 3 * U) with ``reset_after`` (input bias, recurrent bias), else (3 * U,).
     mask : tensor of bool, shape (N, T), optional
-        Steps that are ``False`` leave the state, and so the output, as it was.
+        Steps that are ``False`` keep the state and repeat the last output (zeros before the first valid
+        step).
     dropout_mask : tensor, shape (N, D) or (3, N, D), optional
         Factors for ``x`` at every step: one for all gates, or one per gate.
     recurrent_dropout_mask : tensor, shape (N, U) or (3, N, U), optional
@@ -195,7 +197,8 @@ def simple_rnn(
     recurrent_kernel : tensor, shape (U, U)
     bias : tensor, shape (U,), optional
     mask : tensor of bool, shape (N, T), optional
-        Steps that are ``False`` leave the state, and so the output, as it was.
+        Steps that are ``False`` keep the state and repeat the last output (zeros before the first valid
+        step).
     dropout_mask : tensor, shape (N, D), optional
         Factors for ``x`` at every step.
     recurrent_dropout_mask : tensor, shape (N, U), optional

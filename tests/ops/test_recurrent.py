@@ -36,6 +36,7 @@ def _gate(a, factor, weights, gate):
 def _loop(x, states, mask, step, go_backwards, return_sequences, zero_output_for_mask):
     states = [np.zeros((len(x), U)) if s is None else s for s in states]
     outputs = []
+    last = np.zeros((len(x), U))
     order = range(x.shape[1])
     for t in reversed(order) if go_backwards else order:
         new = step(x[:, t], *states)
@@ -43,8 +44,8 @@ def _loop(x, states, mask, step, go_backwards, return_sequences, zero_output_for
         if mask is not None:
             valid = mask[:, t, None]
             new = [np.where(valid, b, a) for a, b in zip(states, new)]
-            y = np.where(valid, y, 0) if zero_output_for_mask else new[0]
-        states = new
+            y = np.where(valid, y, 0 if zero_output_for_mask else last)
+        states, last = new, y
         outputs.append(y)
     return np.stack(outputs, 1) if return_sequences else outputs[-1], *states
 
@@ -110,7 +111,8 @@ FAMILIES = {  # op, reference, gates, number of states, settings
     "simple_rnn": (recurrent.simple_rnn, simple_rnn, 1, 1, {}),
 }
 family = pytest.mark.parametrize("family", FAMILIES)
-MASK = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 0], [1, 0, 1, 0, 0]], bool)  # full, padded in front, gaps
+# Full, padded on both sides, gaps.
+MASK = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 0], [1, 0, 1, 0, 0]], bool)
 
 
 def _inputs(family, states=True, bias=True, mask=None, drops=None, seed=0):
@@ -150,6 +152,14 @@ def _check(family, inputs, **kwargs):
 @pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
 def test_values_and_gradients(backend, family, go_backwards, mask):
     _check(family, _inputs(family, mask=mask), go_backwards=go_backwards)
+
+
+@family
+@pytest.mark.parametrize("return_sequences", [False, True])
+def test_samples_without_valid_steps(backend, family, return_sequences):
+    mask = MASK.copy()
+    mask[1] = False
+    _check(family, _inputs(family, mask=mask), return_sequences=return_sequences)
 
 
 @family
@@ -338,3 +348,17 @@ def test_wrong_shapes_name_the_argument(place, shape, message):
 def test_unknown_activation():
     with pytest.raises(ValueError, match="recurrent_activation must be one of tanh, .* came 'gelu'"):
         recurrent.gru(*_inputs("gru"), recurrent_activation="gelu")
+
+
+@family
+@pytest.mark.parametrize("zero_output_for_mask", [False, True])
+def test_generic_version_of_the_host_overrides(family, zero_output_for_mask, monkeypatch):
+    """What a GPU runs, where mask values are never looked at."""
+    mixin = next(c for c in type(Tensor(np.zeros(1)).backend).__mro__ if c.__name__ == "NumpyRecurrentMixin")
+    for name in [n for n in vars(mixin) if not n.startswith("__")]:
+        monkeypatch.delattr(mixin, name)
+    mask = MASK.copy()
+    mask[1] = False
+    for return_sequences in (False, True):
+        _check(family, _inputs(family, mask=mask), return_sequences=return_sequences,
+               zero_output_for_mask=zero_output_for_mask)
