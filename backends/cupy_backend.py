@@ -45,3 +45,19 @@ class CupyBackend(Backend):
 
     def owns(self, array) -> bool:
         return isinstance(array, cupy.ndarray) and array.device.id == self.index
+
+    # ---- special functions: CuPy has its own -------------------------------------------------------
+    def erf(self, x):
+        from cupyx.scipy import special
+
+        return special.erf(x)
+
+    def erfc(self, x):
+        from cupyx.scipy import special
+
+        return special.erfc(x)
+
+    def erfinv(self, x):
+        from cupyx.scipy import special
+
+        return special.erfinv(x)
