@@ -2,14 +2,31 @@
 
 import inspect as _inspect
 
+from gpukeras.layers.convolutional import Conv1D, Conv2D
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
+from gpukeras.layers.pooling import (
+    AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D,
+)
+from gpukeras.layers.reshaping_2d import UpSampling2D, ZeroPadding2D
 from gpukeras.registry import Registry as _Registry
 
 __all__ = [
     # the base
     "InputSpec", "Layer", "deserialize", "serialize",
+    # convolution and pooling
+    "Conv1D", "Conv2D", "Convolution1D", "Convolution2D", "MaxPooling1D", "MaxPooling2D", "MaxPool1D",
+    "MaxPool2D", "AveragePooling1D", "AveragePooling2D", "AvgPool1D", "AvgPool2D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "UpSampling2D", "ZeroPadding2D",
 ]
+
+# Second names of the same classes.
+Convolution1D, Convolution2D = Conv1D, Conv2D
+MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
+GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
+GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
 
 
 def serialize(layer) -> dict:

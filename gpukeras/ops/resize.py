@@ -93,7 +93,7 @@ def _fit(images, size, data_format: str, fill_value):
     new = max(h, by_width), max(w, by_height)
     pads = [(0, 0)] * len(images.shape)
     for i, (n, m) in enumerate(zip((h, w), new)):
-        pads[first + i] = ((m - n) // 2, m - n - (m - n) // 2)
+        pads[first + i] = ((m - n) // 2, (m - n) // 2)  # equal borders, as Keras makes them
     return ops.pad(images, pads, constant_values=fill_value)
 
 
