@@ -32,7 +32,7 @@ class UpdateMixin:
     direct_gradient: int | None = None
     flat_alignment: int = 16
 
-    # ---- buffers and passes ----------------------------------------------------------------------------
+    # ---- buffers and passes --------------------------------------------------------------------------
     def flat_buffer(self, size: int, dtype):
         """Return a new one-dimensional buffer of zeros, aligned for vector instructions."""
         return self.xp.zeros(size, dtype)
@@ -55,29 +55,31 @@ class UpdateMixin:
             pieces = [None if a is None else a[start:stop] for a in arrays]
             yield *pieces, *self._scratch(temporaries, stop - start, arrays[0].dtype)
 
-    # ---- clipping ---------------------------------------------------------------------------------------
+    # ---- clipping ------------------------------------------------------------------------------------
     def square_sum(self, array):
-        """Return the sum of squares of a one-dimensional array as a 0-d array or scalar, never in half precision."""
+        """Return the sum of squares of a vector as a 0-d array or scalar, never in half precision."""
         array = array.astype("float32") if array.dtype.itemsize < 4 else array
         return self.xp.dot(array, array)
 
     def clip_factor(self, square_sum, limit: float):
-        """Return what scales a gradient so that its norm is at most ``limit``; NaN where the norm is not finite."""
+        """Return what scales a gradient to a norm of at most ``limit``; NaN where the norm is not finite."""
         norm = self.xp.sqrt(square_sum)
         return limit / self.xp.maximum(norm, limit) + (norm - norm)
 
-    # ---- gradient descent --------------------------------------------------------------------------------
+    # ---- gradient descent ----------------------------------------------------------------------------
     def sgd_update(self, p, g, *, learning_rate) -> None:
         """p -= learning_rate * g"""
         xp, rate = self.xp, scalar(learning_rate, p.dtype)
-        for p, g, t in self._passes(1, p, g):
+        for piece in self._passes(1, p, g):
+            p, g, t = piece
             xp.multiply(g, rate, t)
             xp.subtract(p, t, p)
 
     def momentum_update(self, p, g, m, *, learning_rate, momentum, nesterov) -> None:
         """m = momentum * m - learning_rate * g; p += m (Nesterov: p += momentum * m - learning_rate * g)"""
         xp, rate, mu = self.xp, scalar(learning_rate, p.dtype), scalar(momentum, p.dtype)
-        for p, g, m, t in self._passes(1, p, g, m):
+        for piece in self._passes(1, p, g, m):
+            p, g, m, t = piece
             xp.multiply(m, mu, m)
             xp.multiply(g, rate, t)
             xp.subtract(m, t, m)
@@ -88,13 +90,14 @@ class UpdateMixin:
             else:
                 xp.add(p, m, p)
 
-    # ---- rates of their own for every weight ---------------------------------------------------------------
+    # ---- rates of their own for every weight ---------------------------------------------------------
     def rmsprop_update(self, p, g, v, m=None, a=None, *, learning_rate, rho, momentum, epsilon) -> None:
-        """v = rho v + (1 - rho) g²; step = rate * g / sqrt(v - a² + epsilon); m gathers steps, a gradients."""
+        """v = rho v + (1 - rho) g²; step = rate * g / sqrt(v - a² + epsilon); m gathers steps, a the g."""
         xp, c = self.xp, p.dtype.type
         rate, mu = scalar(learning_rate, p.dtype), c(momentum)
         keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
-        for p, g, v, m, a, t, u in self._passes(2, p, g, v, m, a):
+        for piece in self._passes(2, p, g, v, m, a):
+            p, g, v, m, a, t, u = piece
             _decay(xp, v, keep, g, gain, t, square=True)
             if a is None:
                 xp.add(v, eps, t)
@@ -115,7 +118,8 @@ class UpdateMixin:
     def adagrad_update(self, p, g, s, *, learning_rate, epsilon) -> None:
         """s += g²; p -= rate * g / sqrt(s + epsilon)"""
         xp, rate, eps = self.xp, scalar(learning_rate, p.dtype), p.dtype.type(epsilon)
-        for p, g, s, t in self._passes(1, p, g, s):
+        for piece in self._passes(1, p, g, s):
+            p, g, s, t = piece
             xp.multiply(g, g, t)
             xp.add(s, t, s)
             xp.add(s, eps, t)
@@ -128,7 +132,8 @@ class UpdateMixin:
         """s = rho s + (1 - rho) g²; step = g sqrt(d + eps) / sqrt(s + eps); d = rho d + (1 - rho) step²"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
-        for p, g, s, d, t, u in self._passes(2, p, g, s, d):
+        for piece in self._passes(2, p, g, s, d):
+            p, g, s, d, t, u = piece
             _decay(xp, s, keep, g, gain, t, square=True)
             xp.add(d, eps, t)
             xp.sqrt(t, t)
@@ -140,7 +145,7 @@ class UpdateMixin:
             xp.multiply(t, rate, t)
             xp.subtract(p, t, p)
 
-    # ---- the Adam family -------------------------------------------------------------------------------------
+    # ---- the Adam family ---
     def adam_update(self, p, g, m, v, h=None, *, learning_rate, beta_1, beta_2, epsilon) -> None:
         """Moments m and v of the gradient; p -= rate * m / (sqrt(v) + epsilon); ``h`` keeps the largest v.
 
@@ -148,7 +153,8 @@ class UpdateMixin:
         """
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
-        for p, g, m, v, h, t in self._passes(1, p, g, m, v, h):
+        for piece in self._passes(1, p, g, m, v, h):
+            p, g, m, v, h, t = piece
             _decay(xp, m, b1, g, c1, t)
             _decay(xp, v, b2, g, c2, t, square=True)
             if h is None:
@@ -165,7 +171,8 @@ class UpdateMixin:
         """Mean m and weighted infinity norm u of the gradient; p -= rate * m / (u + epsilon)"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(epsilon)
-        for p, g, m, u, t in self._passes(1, p, g, m, u):
+        for piece in self._passes(1, p, g, m, u):
+            p, g, m, u, t = piece
             _decay(xp, m, b1, g, c1, t)
             xp.multiply(u, b2, u)
             xp.absolute(g, t)
@@ -176,13 +183,15 @@ class UpdateMixin:
             xp.subtract(p, t, p)
 
     def nadam_update(
-        self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor, correction,
+        self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor,
+        correction,
     ) -> None:
         """p -= rate * (momentum_factor m + gradient_factor g) / (sqrt(v / correction) + epsilon)"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
         of_m, of_g, of_v = c(momentum_factor), c(gradient_factor), c(1 / correction)
-        for p, g, m, v, t, u in self._passes(2, p, g, m, v):
+        for piece in self._passes(2, p, g, m, v):
+            p, g, m, v, t, u = piece
             _decay(xp, m, b1, g, c1, t)
             _decay(xp, v, b2, g, c2, t, square=True)
             xp.multiply(v, of_v, u)
@@ -214,12 +223,13 @@ class UpdateMixin:
         xp.multiply(u, ratio * rate, u)
         xp.subtract(p, u, p)
 
-    # ---- others ------------------------------------------------------------------------------------------------
+    # ---- others ---
     def lion_update(self, p, g, m, *, learning_rate, beta_1, beta_2) -> None:
         """p -= rate * sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, c2 = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2)
-        for p, g, m, t, u in self._passes(2, p, g, m):
+        for piece in self._passes(2, p, g, m):
+            p, g, m, t, u = piece
             xp.multiply(m, b1, t)
             xp.multiply(g, c1, u)
             xp.add(t, u, t)
@@ -237,7 +247,8 @@ class UpdateMixin:
         ridge, lasso = c(2 * l2), c(l1)
         if beta:
             ridge = ridge + scalar(beta / learning_rate, p.dtype)
-        for p, g, s, z, t, u in self._passes(2, p, g, s, z):
+        for piece in self._passes(2, p, g, s, z):
+            p, g, s, z, t, u = piece
             _power(xp, s, power, u)
             xp.multiply(g, g, t)
             xp.add(s, t, s)
@@ -256,11 +267,12 @@ class UpdateMixin:
             xp.subtract(u, z, u)
             xp.divide(u, t, p)
 
-    # ---- averages ------------------------------------------------------------------------------------------------
+    # ---- averages ---
     def average_update(self, average, p, *, momentum: float) -> None:
         """average = momentum * average + (1 - momentum) * p"""
         c = p.dtype.type
-        for average, p, t in self._passes(1, average, p):
+        for piece in self._passes(1, average, p):
+            average, p, t = piece
             _decay(self.xp, average, c(momentum), p, c(1 - momentum), t)
 
 
@@ -289,7 +301,7 @@ def _power(xp, array, exponent: float, out) -> None:
 
 
 class NumpyUpdateMixin:
-    """How NumPy goes through the rules: in pieces that stay in the cache, with temporaries kept per thread."""
+    """How NumPy goes through the rules: in pieces that fit the cache, with temporaries kept per thread."""
 
     update_chunk = 65536
     direct_gradient = 65536

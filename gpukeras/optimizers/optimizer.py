@@ -1,0 +1,449 @@
+"""Optimizer: what all optimizers share, from learning rates and clipping to state and configuration."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+
+from gpukeras import autograd, backends, tensor
+from gpukeras.symbolic import auto_name, to_snake_case
+from gpukeras.tensor import Tensor, Variable, to_array
+
+from . import flat
+from .adjust import AdjustMixin
+from .rates import RateMixin
+from .state import StateMixin
+
+
+class Optimizer(RateMixin, AdjustMixin, StateMixin):
+    """Base of all optimizers.
+
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+        A callable is called without arguments before every step.
+    weight_decay : float, optional
+        Decoupled decay: each step also subtracts ``learning_rate * weight_decay * weight``.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Limit the norm of each gradient, each of its elements, or the norm of all gradients together. At most
+        one of them.
+    use_ema : bool
+        Keep an exponential moving average of the weights; ``finalize_variable_values`` (called at the end of
+        ``fit``) or every ``ema_overwrite_frequency`` steps puts it in the weights' place.
+    ema_momentum : float
+    ema_overwrite_frequency : int, optional
+    loss_scale_factor : float, optional
+        The loss is multiplied by it and the gradients divided, against underflow in half precision.
+    gradient_accumulation_steps : int, optional
+        Update once in so many steps, with the mean of the gradients since the last update.
+    name : str, optional
+    **kwargs
+        Spellings of Keras 2: ``lr`` for the learning rate, ``decay`` for ``lr / (1 + decay * iterations)``.
+
+    Notes
+    -----
+    The update runs on flat buffers: the variables of an optimizer lie side by side, so that one call of the
+    rule updates them all (``gpukeras/optimizers/flat.py``). A subclass brings its rule in one of two ways:
+
+    - ``update_step(gradient, variable, learning_rate)``, called once per variable, with ``self.assign``,
+      ``self.assign_sub`` and the slots made in ``build``: what Keras documents;
+    - ``update_flat(backend, p, g, slots, learning_rate)``, called once per flat run of variables: what the
+      optimizers here do. ``elementwise = False`` makes it one call per variable.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> class SignDescent(keras.optimizers.Optimizer):
+    ...     def update_step(self, gradient, variable, learning_rate):
+    ...         self.assign_sub(variable, learning_rate * keras.ops.sign(gradient))
+    >>> v = keras.Variable([1.0, -2.0])
+    >>> SignDescent(0.5).apply([keras.ops.convert_to_tensor([3.0, -4.0])], [v])
+    >>> v.numpy()
+    array([ 0.5, -1.5], dtype=float32)
+    """
+
+    elementwise = True
+
+    def __init__(
+        self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None,
+        use_ema=False, ema_momentum=0.99, ema_overwrite_frequency=None, loss_scale_factor=None,
+        gradient_accumulation_steps=None, name=None, **kwargs,
+    ):
+        if isinstance(learning_rate, str) and name is None:  # tf.keras: Optimizer(name, ...)
+            learning_rate, name = kwargs.pop("learning_rate", 0.001), learning_rate
+        learning_rate = kwargs.pop("lr", learning_rate)
+        self.decay = kwargs.pop("decay", 0.0)
+        for unused in ("jit_compile", "is_legacy_optimizer"):  # other engines' switches in old code and files
+            kwargs.pop(unused, None)
+        if kwargs:
+            raise ValueError(
+                f"{type(self).__name__}: unknown argument(s) {', '.join(sorted(kwargs))}; help() lists the known"
+            )
+        _check_settings(
+            type(self).__name__, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, gradient_accumulation_steps,
+        )
+        self.name = name or auto_name(to_snake_case(type(self).__name__))
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.built = False
+        self._start_state()
+        self._start_rate(learning_rate)
+        self._excluded: list[Variable] = []
+        self._excluded_names = None
+
+    # ---- building ------------------------------------------------------------------------------------
+    def build(self, variables) -> None:
+        """Make the state for ``variables``; called by the first ``apply`` where it was not before.
+
+        Subclasses call ``super().build(variables)`` first, then make their slots with
+        ``add_optimizer_variables``.
+        """
+        variables = list(variables)
+        self._check_trainable(variables)
+        self._trainable_variables = variables
+        self._indices = {id(v): i for i, v in enumerate(variables)}
+        self._overwritten = any(v.overwrite_with_gradient for v in variables)
+        self._slot_lists.clear()
+        self._model_variables_moving_average = []
+        if self.use_ema:
+            self._model_variables_moving_average = self.add_optimizer_variables(variables, "average")
+        self._accumulated_gradients = []
+        if self.gradient_accumulation_steps:
+            self._accumulated_gradients = [
+                self.add_variable_from_reference(v, "gradient_accumulator") for v in variables
+            ]
+            self._slot_lists["gradient_accumulator"] = self._accumulated_gradients
+        self._forget_layout()
+        self.built = True
+
+    def _check_trainable(self, variables) -> None:
+        seen: set[int] = set()
+        for v in variables:
+            if not isinstance(v, Variable):
+                raise TypeError(
+                    f"{self.name}: expected the variables to train, came {type(v).__name__}; pass "
+                    "model.trainable_variables"
+                )
+            if v.dtype.kind != "f" and not v.overwrite_with_gradient:
+                raise TypeError(f"{self.name}: variable {v.path!r} of dtype {v.dtype} cannot be trained")
+            if id(v) in seen:
+                raise ValueError(f"{self.name}: variable {v.path!r} is in the list twice")
+            seen.add(id(v))
+
+    # ---- one step ------------------------------------------------------------------------------------
+    def apply_gradients(self, grads_and_vars, name=None, **kwargs):
+        """Update variables from pairs ``(gradient, variable)``; return the iteration counter.
+
+        ``name`` and further arguments of ``tf.keras`` (``skip_gradients_aggregation``, ...) have no effect.
+        """
+        pairs = list(grads_and_vars)
+        if not pairs:
+            raise ValueError(f"{self.name}: no gradients came; expected pairs (gradient, variable)")
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        return self._iterations
+
+    def apply(self, grads, trainable_variables=None) -> None:
+        """Update variables from their gradients.
+
+        Parameters
+        ----------
+        grads : list of tensors or None
+            A variable without gradient (``None``) is left alone, with a warning.
+        trainable_variables : list of Variable, optional
+            Whose gradients these are; may be left out once the optimizer is built.
+
+        Raises
+        ------
+        ValueError
+            If all gradients are ``None``, shapes differ, or a variable is not one that the optimizer was
+            built for.
+        """
+        grads = list(grads)
+        if not grads:
+            return
+        if not self.built:
+            self.build(self._variables_to_build(trainable_variables))
+        indices = self._indices_of(grads, trainable_variables)
+        for g in grads:
+            if type(g) is not Tensor or self._overwritten:
+                grads, indices = self._as_tensors(grads, indices)
+                break
+        if grads:
+            if tensor.layout_version != self._layout:
+                self._lay_out()
+            self._step_on(grads, indices)
+        self._count_step()
+
+    def _variables_to_build(self, variables):
+        if variables is None:
+            raise ValueError(
+                f"{self.name}: gradients came without variables and the optimizer is not built; call "
+                "optimizer.build(model.trainable_variables) or pass trainable_variables"
+            )
+        return variables
+
+    def _indices_of(self, grads, variables) -> tuple:
+        """Return which of the known variables the gradients belong to."""
+        known = self._trainable_variables
+        if variables is None or variables is known:
+            variables = known
+        if len(variables) != len(grads):
+            raise ValueError(
+                f"{self.name}: {len(grads)} gradients came for {len(variables)} variables; they go in pairs"
+            )
+        if variables is known or len(variables) == len(known) and all(map(operator.is_, variables, known)):
+            return self._all
+        try:
+            return tuple([self._indices[id(v)] for v in variables])
+        except KeyError:
+            raise ValueError(self._unknown(variables)) from None
+
+    def _unknown(self, variables) -> str:
+        unknown = [getattr(v, "path", repr(v)) for v in variables if id(v) not in self._indices]
+        return (
+            f"{self.name}: unknown variable(s) {unknown[:5]}. This optimizer was built for "
+            f"{len(self._indices)} other variables; after adding layers or changing `trainable`, compile the "
+            "model again (or make a new optimizer), or build it with all variables before the first step"
+        )
+
+    def _as_tensors(self, grads, indices):
+        """Drop missing gradients with a warning; make tensors of arrays; serve overwritten variables."""
+        found, kept, missing, overwritten = [], [], [], False
+        for g, i in zip(grads, indices):
+            variable = self._trainable_variables[i]
+            if g is None:
+                missing.append(variable.path)
+            elif variable.overwrite_with_gradient:
+                self._overwrite(variable, i, to_array(g, variable.dtype, variable.backend))
+                overwritten = True
+            else:
+                g = g if isinstance(g, Tensor) else Tensor(to_array(g, variable.dtype, variable.backend))
+                found.append(g)
+                kept.append(i)
+        if not found and not overwritten:
+            raise ValueError(
+                f"{self.name}: no gradients for any variable; does the loss depend on {missing[:5]}, and was "
+                "it computed inside the tape?"
+            )
+        if missing:
+            warnings.warn(
+                f"{self.name}: no gradients for variables {missing}, which stay as they are; the loss does "
+                "not depend on them", stacklevel=4,
+            )
+        return found, tuple(kept)
+
+    def _step_on(self, grads, indices) -> None:
+        """Clip, decay, update, average, constrain: the order of Keras."""
+        steps = self.gradient_accumulation_steps
+        whole = bool(
+            steps or self.clipnorm or self.clipvalue or self.global_clipnorm or self.loss_scale_factor is not
+            None
+        )
+        plan = self._plan(indices, whole)
+        self._gather(plan, grads)
+        if whole and self.loss_scale_factor is not None:
+            for run in plan.runs:
+                run.backend.xp.divide(run.g, run.p.dtype.type(self.loss_scale_factor), run.g)
+        if not steps or self._accumulate(plan, steps):
+            if whole:
+                self._clip(plan)
+            rate = self._rate()
+            if self.weight_decay is not None:
+                self._decay_weights(plan, rate)
+            self._begin_update()
+            if self._fused:
+                for run in plan.runs:
+                    g = run.g if run.source is None else self._gradient_in_place(run, grads)
+                    self.update_flat(run.backend, run.p, g, run.slots, rate)
+            else:
+                self._update_one_by_one(plan, grads, whole)
+            for variable in plan.variables:
+                variable.version += 1
+        if self.use_ema:
+            self._average()
+        if plan.constrained:
+            with autograd.no_recording():
+                for variable in plan.constrained:
+                    variable.assign(variable.constraint(variable))
+
+    def _gather(self, plan, grads) -> None:
+        """Copy gradients beside each other."""
+        try:
+            for position, view in plan.copies:
+                array = grads[position].array
+                if array.shape != view.shape:
+                    raise ValueError(self._wrong_shape(plan.variables[position], array))
+                view[...] = array
+        except TypeError as error:  # a NumPy view and a CuPy array, or the reverse
+            variable = plan.variables[position]
+            raise backends.DeviceError(
+                f"{self.name}: the gradient of {variable.path!r} is on {grads[position].device}, the "
+                f"variable on {variable.device}"
+            ) from error
+
+    def _wrong_shape(self, variable, array) -> str:
+        return (
+            f"{self.name}: variable {variable.path!r} has shape {variable.shape}, its gradient has "
+            f"{array.shape}; are gradients and variables in the same order?"
+        )
+
+    def _gradient_in_place(self, run, grads):
+        """Return one large gradient as a vector: where it lies, if its layout allows."""
+        array = grads[run.source].array
+        variable = self._trainable_variables[run.places[0][0]]
+        if array.shape != variable.shape:
+            raise ValueError(self._wrong_shape(variable, array))
+        if array.dtype == run.p.dtype and array.flags.c_contiguous:
+            return array.reshape(-1)
+        run.view(run.places[0][0])[...] = array
+        return run.g
+
+    def _update_one_by_one(self, plan, grads, changed: bool) -> None:
+        """Call ``update_step`` for every variable, with the gradients that clipping may have changed."""
+        rate = self.learning_rate
+        views = dict(plan.copies)
+        with autograd.no_recording():
+            for position, variable in enumerate(plan.variables):
+                # A copy: the buffer is written again in the next step, and the rule may keep what it got.
+                gradient = Tensor(views[position].copy()) if changed else grads[position]
+                self.update_step(gradient, variable, rate)
+
+    def _begin_update(self) -> None:
+        """Do what a rule does once per step, before its runs."""
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Update one variable; custom optimizers override it.
+
+        Parameters
+        ----------
+        gradient : tensor
+        variable : Variable
+        learning_rate : tensor or Variable, 0-d
+        """
+        if type(self).update_flat is Optimizer.update_flat:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define update_step(gradient, variable, learning_rate)"
+            )
+        (run,) = self._plan((self._get_variable_index(variable),), True).runs
+        run.view(run.places[0][0])[...] = to_array(gradient, variable.dtype, variable.backend)
+        rate = learning_rate.array if isinstance(learning_rate, Tensor) else learning_rate
+        self.update_flat(run.backend, run.p, run.g, run.slots, rate)
+
+    def update_flat(self, backend, p, g, slots, learning_rate) -> None:
+        """Update a flat run of variables in place; the optimizers of this package override it.
+
+        Parameters
+        ----------
+        backend : Backend
+        p, g : array, shape (n,)
+            Parameters (changed in place) and gradients (left alone).
+        slots : dict from str to array of shape (n,)
+            What ``add_optimizer_variables`` made, by its name.
+        learning_rate : float or 0-d array
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
+
+    # ---- gradients in one call ---
+    def compute_gradients(self, loss, var_list, tape=None) -> list:
+        """Return pairs (gradient, variable) for a loss, or for a function that computes it."""
+        if callable(loss) and not isinstance(loss, Tensor):
+            with autograd.GradientTape() as tape:
+                loss = loss()
+                var_list = var_list() if callable(var_list) else var_list
+                scaled = self.scale_loss(loss)
+        elif tape is None:
+            raise ValueError(f"{self.name}: a loss that is a tensor needs tape=, the tape that recorded it")
+        elif self.loss_scale_factor is None:
+            scaled = loss
+        else:
+            with tape:
+                scaled = self.scale_loss(loss)
+        var_list = list(var_list)
+        return list(zip(tape.gradient(scaled, var_list), var_list))
+
+    def minimize(self, loss, var_list, tape=None):
+        """Compute the gradients of ``loss`` and apply them; return the iteration counter.
+
+        Parameters
+        ----------
+        loss : callable or tensor
+            A function without arguments, or a tensor together with ``tape``.
+        var_list : list of Variable
+        tape : GradientTape, optional
+        """
+        return self.apply_gradients(self.compute_gradients(loss, var_list, tape))
+
+    def scale_loss(self, loss):
+        """Return the loss times ``loss_scale_factor``, where one is set."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    # ---- layout ---
+    def _forget_layout(self) -> None:
+        self._layout = -1
+        self._segments: list[flat.Segment] = []
+        self._plans: dict = {}
+        self._all = tuple(range(len(self._trainable_variables)))
+
+    def _lay_out(self) -> None:
+        """Find the segments, and bring the slots into their order; values stay."""
+        variables = [v for v in self._trainable_variables if not v.overwrite_with_gradient]
+        places = {id(v): i for i, v in enumerate(self._trainable_variables)}
+        segments = flat.find_segments(variables)
+        for segment in segments:
+            segment.members = [(places[id(variables[k])], offset) for k, offset in segment.members]
+        before = [(id(s.buffer), s.start, s.members) for s in self._segments]
+        if before != [(id(s.buffer), s.start, s.members) for s in segments]:
+            for segment in segments:
+                flat.place_slots(segment, self._trainable_variables, self._slot_lists)
+            self._segments = segments
+            self._plans.clear()
+        self._layout = tensor.layout_version
+        self._fused = _has_flat_rule(type(self))
+
+    def _plan(self, indices, whole: bool):
+        if not self._segments or tensor.layout_version != self._layout:
+            self._lay_out()
+        plan = self._plans.get((indices, whole))
+        if plan is None:
+            if len(self._plans) > 16:  # gradients that come and go: do not keep a buffer for each combination
+                self._plans.clear()
+            separate = not self.elementwise
+            plan = flat.make_plan(self._trainable_variables, self._segments, indices, whole, separate)
+            self._plans[indices, whole] = plan
+        return plan
+
+
+def _has_flat_rule(cls) -> bool:
+    """Tell whether the nearest class that brings a rule brings the flat one."""
+    for base in cls.__mro__:
+        if "update_step" in base.__dict__ and base is not Optimizer:
+            return False
+        if "update_flat" in base.__dict__:
+            return base is not Optimizer
+    return False
+
+
+def _check_settings(
+    name, clipnorm, clipvalue, global_clipnorm, use_ema, momentum, frequency, accumulation,
+) -> None:
+    limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+    limits = {k: v for k, v in limits.items() if v is not None}
+    if len(limits) > 1:
+        raise ValueError(f"{name}: set only one of clipnorm, clipvalue and global_clipnorm, came {limits}")
+    if use_ema and not 0 <= momentum <= 1:
+        raise ValueError(f"{name}: ema_momentum must be in [0, 1], came {momentum}")
+    if use_ema and frequency and (not isinstance(frequency, int) or frequency < 1):
+        raise ValueError(f"{name}: ema_overwrite_frequency must be None or an integer >= 1, came {frequency}")
+    if accumulation is not None and accumulation is not False and not accumulation >= 2:
+        raise ValueError(
+            f"{name}: gradient_accumulation_steps must be None or an integer >= 2, came {accumulation!r}"
+        )
+
