@@ -21,7 +21,7 @@ from .transcendental import (
 )
 from .core import (
     array, cast, convert_to_numpy, convert_to_tensor, copy, custom_gradient, detach, dtype, is_tensor, ndim,
-    saturate_cast, shape, size, stop_gradient, view,
+    saturate_cast, shape, size, stop_gradient,
 )
 from .creation import (
     arange, bartlett, blackman, empty, empty_like, eye, full, full_like, geomspace, hamming, hanning,
@@ -53,4 +53,25 @@ from .normalization import (
     batch_normalization, batch_normalization_training, layer_normalization, rms_normalization,
 )
 from . import image
+from .shaping import (
+    bitcast, broadcast_to, expand_dims, flip, fliplr, flipud, moveaxis, ravel, rearrange, reshape, roll, rot90,
+    squeeze, swapaxes, transpose, view,
+)
+from .blocks import depth_to_space, fold, space_to_depth, unfold
+from .joining import (
+    append, array_split, concatenate, dsplit, dstack, hsplit, hstack, meshgrid, repeat, split, stack, tile,
+    unstack, vsplit, vstack,
+)
+from .padding import pad
+from .diagonals import diag, diagflat, diagonal, tril, triu
+from .indexing import (
+    gather, get_item, getitem, slice, take, take_along_axis,
+)
+from .choosing import multi_hot, nonzero, one_hot, select, unravel_index, where
+from .scattering import (
+    gather_nd, scatter, scatter_update, segment_max, segment_min, segment_prod, segment_sum, slice_update,
+)
+from .sorting import (
+    argpartition, argsort, bincount, digitize, histogram, in_top_k, isin, searchsorted, sort, top_k, unique,
+)
 from . import operators  # last: binds operators and methods to the tensor classes

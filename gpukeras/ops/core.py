@@ -8,7 +8,6 @@ from gpukeras import autograd, backends, dtypes, symbolic
 from gpukeras.autograd import custom_gradient, stop_gradient  # noqa: F401  (public here)
 from gpukeras.backends import shapes
 from gpukeras.op import op
-from gpukeras.ops.math import module
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, Variable, to_array
 
@@ -126,22 +125,6 @@ def copy(x):
 def detach(x):
     """Return the same values with no way back for gradients (one tensor; see ``stop_gradient``)."""
     return (x.array.copy() if isinstance(x, Variable) else x.array), None
-
-
-def _view_shape(x, dtype=None):
-    return x  # eager code checks sizes; only equal widths keep the shape
-
-
-@op(shape=_view_shape, dtype=lambda x, dtype=None: x if dtype is None else dtypes.standardize_dtype(dtype))
-def view(x, dtype=None):
-    """Return the same bytes read as another dtype of the same width. Has no gradient."""
-    _, a = module(x)
-    if dtype is None:
-        return a.copy(), lambda dy: dy
-    target = np.dtype(dtypes.standardize_dtype(dtype))
-    if target.itemsize != a.dtype.itemsize:
-        raise ValueError(f"view: {a.dtype} and {target} differ in width; use ops.cast to convert values")
-    return a.copy().view(target), None
 
 
 # ---- facts ----------------------------------------------------------------------------------------
