@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
+from typing import NamedTuple
 
 from gpukeras import dtypes, tree
 
@@ -36,6 +37,14 @@ class KerasTensor:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @property
+    def _keras_history(self):
+        """Where the tensor comes from: operation, number of its call, number of the output."""
+        if self.history is None:
+            return None
+        node, index = self.history
+        return KerasHistory(node.operation, node.index, index)
+
     def __array__(self, *args, **kwargs):
         raise TypeError(
             f"{self!r} is symbolic: it has no values until the model runs. Use layers and ops on it, "
@@ -53,6 +62,14 @@ class KerasTensor:
 
     def __repr__(self):
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+class KerasHistory(NamedTuple):
+    """Origin of a symbolic tensor."""
+
+    operation: Operation
+    node_index: int
+    tensor_index: int
 
 
 class Node:

@@ -113,8 +113,9 @@ class Graph:
             for slot in ends:
                 values[slot] = None
         found = [values[s] for s in self._output_slots]
-        return found[0] if self.outputs_struct is self.outputs[0] else tree.pack_sequence_as(
-            self.outputs_struct, found)
+        if len(found) == 1 and not isinstance(self.outputs_struct, Mapping):
+            return found[0]  # a list of one output gives the output itself, as in Keras
+        return tree.pack_sequence_as(self.outputs_struct, found)
 
     def arrange(self, inputs) -> list:
         """Return ``inputs`` as a list in the order of ``self.inputs``, with ranks and dtypes made to fit.
