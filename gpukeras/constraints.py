@@ -56,8 +56,8 @@ class MaxNorm(Constraint):
 
     Examples
     --------
-    >>> MaxNorm(2.0)([[3.0], [4.0]]).numpy().round(3).tolist()
-    [[1.2], [1.6]]
+    >>> MaxNorm(2.5)([[3.0], [4.0]]).numpy().tolist()
+    [[1.5], [2.0]]
     """
 
     def __init__(self, max_value=2, axis=0):
