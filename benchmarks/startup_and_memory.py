@@ -1,0 +1,58 @@
+"""Cold start and flat memory: import, first trained step, a long ``fit``, many ``predict`` calls.
+
+    python benchmarks/startup_and_memory.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import HERE, Peer
+
+FIRST_STEP = """
+import numpy as np, gpukeras as keras
+model = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(128, activation="relu"),
+                          keras.layers.Dense(10, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(np.zeros((32, 784), "float32"), np.zeros(32, int), verbose=0)
+"""
+
+
+def seconds(code: str, rounds: int = 7) -> float:
+    """Return the median wall time of a fresh interpreter that runs ``code``."""
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]))
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, env=env, cwd=Path.home())
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Measure and print."""
+    numpy, ours = seconds("import numpy"), seconds("import numpy, gpukeras")
+    print(f"import gpukeras beyond NumPy   {ours - numpy:.3f} s  (must stay below 0.2)")
+    print(f"cold process to trained step   {seconds(FIRST_STEP):.3f} s  (must stay below 0.6)")
+    peer = Peer("gpukeras")
+    peer.ask(do="setup", workload="a")
+    peer.ask(do="fit", epochs=5)
+    start = peer.ask(do="memory")["bytes"]
+    peer.ask(do="fit", epochs=50)
+    after_fit = peer.ask(do="memory")["bytes"]
+    peer.ask(do="predict", calls=100, samples=1)
+    warm = peer.ask(do="memory")["bytes"]
+    peer.ask(do="predict", calls=10_000, samples=1)
+    end = peer.ask(do="memory")["bytes"]
+    peer.close()
+    print(f"memory over a 50-epoch fit     {(after_fit - start) / 2**20:+.2f} MB  (flat)")
+    print(f"memory over 10,000 predicts    {(end - warm) / 2**20:+.2f} MB  (flat)")
+
+
+if __name__ == "__main__":
+    main()
