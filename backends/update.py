@@ -160,7 +160,7 @@ class UpdateMixin:
             if h is None:
                 xp.sqrt(v, t)
             else:
-                xp.maximum(h, v, h)
+                xp.maximum(h, v, out=h)
                 xp.sqrt(h, t)
             xp.add(t, eps, t)
             xp.divide(m, t, t)
@@ -176,7 +176,7 @@ class UpdateMixin:
             _decay(xp, m, b1, g, c1, t)
             xp.multiply(u, b2, u)
             xp.absolute(g, t)
-            xp.maximum(u, t, u)
+            xp.maximum(u, t, out=u)
             xp.add(u, eps, t)
             xp.divide(m, t, t)
             xp.multiply(t, rate, t)

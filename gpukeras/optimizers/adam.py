@@ -190,7 +190,8 @@ class Adamax(_Moments):
 
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adamax_update(
-            p, g, slots["momentum"], slots["norm"], beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
+            p, g, slots["momentum"], slots["norm"], beta_1=self.beta_1, beta_2=self.beta_2,
+            epsilon=self.epsilon,
             learning_rate=learning_rate / (1 - self.beta_1**self._local_step),
         )
 

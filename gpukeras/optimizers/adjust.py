@@ -58,7 +58,9 @@ class AdjustMixin:
             Regular expressions; variables in whose name or path one is found are spared: ``["bias"]``.
         """
         if self.built:
-            raise ValueError(f"{self.name}: exclude_from_weight_decay must come before build or the first step")
+            raise ValueError(
+                f"{self.name}: exclude_from_weight_decay must come before build or the first step"
+            )
         self._excluded = list(var_list or ())
         self._excluded_names = re.compile("|".join(var_names)) if var_names else None
 

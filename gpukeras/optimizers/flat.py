@@ -175,10 +175,16 @@ def find_segments(variables) -> list[Segment]:
     return segments
 
 
-def place_slots(segment: Segment, variables, slots: dict) -> None:
-    """Move the slot variables of a segment's members into flat buffers beside its parameters."""
+def place_slots(segment: Segment, variables, slots: dict, starts: dict) -> None:
+    """Move the slot variables of a segment's members into flat buffers beside its parameters.
+
+    ``starts`` has the first values of slots that do not start at zero; the gaps get them too, because the
+    rules compute there as well and must not divide zero by zero.
+    """
     for name, rows in slots.items():
         buffer = variables[segment.members[0][0]].backend.flat_buffer(segment.size, segment.buffer.dtype)
+        if starts.get(name):
+            buffer[...] = starts[name]
         for index, offset in segment.members:
             slot = rows[index]
             place = buffer[offset:offset + slot.size].reshape(slot.shape)

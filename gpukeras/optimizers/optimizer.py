@@ -77,7 +77,7 @@ class Optimizer(RateMixin, AdjustMixin, StateMixin):
             kwargs.pop(unused, None)
         if kwargs:
             raise ValueError(
-                f"{type(self).__name__}: unknown argument(s) {', '.join(sorted(kwargs))}; help() lists the known"
+                f"{type(self).__name__}: unknown argument(s) {', '.join(sorted(kwargs))}"
             )
         _check_settings(
             type(self).__name__, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
@@ -402,7 +402,7 @@ class Optimizer(RateMixin, AdjustMixin, StateMixin):
         before = [(id(s.buffer), s.start, s.members) for s in self._segments]
         if before != [(id(s.buffer), s.start, s.members) for s in segments]:
             for segment in segments:
-                flat.place_slots(segment, self._trainable_variables, self._slot_lists)
+                flat.place_slots(segment, self._trainable_variables, self._slot_lists, self._slot_starts)
             self._segments = segments
             self._plans.clear()
         self._layout = tensor.layout_version

@@ -17,6 +17,7 @@ class StateMixin:
         self._trainable_variables: list[Variable] = []
         self._indices: dict[int, int] = {}
         self._slot_lists: dict[str, list] = {}  # name -> one slot for each trainable variable
+        self._slot_starts: dict[str, float] = {}
         self._forget_layout()
 
     def _track(self, variable) -> None:
@@ -110,6 +111,7 @@ class StateMixin:
                 rows.append(None if skip else self.add_variable_from_reference(variable, slot, start))
         if len(trainable_variables) == len(self._trainable_variables):
             self._slot_lists.update(zip(names, found))
+            self._slot_starts.update((n, i) for n, i in zip(names, initializers) if isinstance(i, (int, float)))
             self._forget_layout()
         return found[0] if isinstance(name, str) else tuple(found)
 
