@@ -557,7 +557,7 @@ def repeat(x, repeats, axis=None) -> Shape:
 def pad_widths(rank: int, pad_width) -> tuple[tuple[int, int], ...]:
     """Return (before, after) for every axis from the forms that ``pad`` takes."""
     if isinstance(pad_width, int):
-        return ((pad_width, pad_width),) * rank
+        pad_width = ((pad_width, pad_width),)
     widths = [(w, w) if isinstance(w, int) else tuple(int(v) for v in w) for w in pad_width]
     if isinstance(pad_width[0], int) and len(pad_width) == 2:  # (before, after)
         widths = [(int(pad_width[0]), int(pad_width[1]))]

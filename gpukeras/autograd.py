@@ -193,7 +193,8 @@ class GradientTape:
                 raise TypeError(f"tape.gradient expects tensors and variables, came {type(leaf).__name__}")
         grads: dict[int, Tensor] = {}
         for leaf, seed in zip(targets, seeds):
-            _accumulate(grads, leaf.uid, _seed(leaf, seed))
+            if leaf.uid:  # a target that no tape has seen depends on nothing
+                _accumulate(grads, leaf.uid, _seed(leaf, seed))
         kept = {s.uid for s in flat_sources}
         if self.persistent:
             self._backward(grads, kept, list(self._records))

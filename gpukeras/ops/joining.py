@@ -285,8 +285,8 @@ def repeat_elements(x, repeats, axis=None):
         if len(repeats) == 1:
             repeats = repeats[0]
         else:
-            positions, dims = x.backend.asarray(np.repeat(np.arange(len(repeats)), repeats)), array.shape
-            return xp.take(array, positions, axis=axis), lambda dy: _unrepeat(dy, positions, axis, dims, shape)
+            rows, dims = x.backend.asarray(np.repeat(np.arange(len(repeats)), repeats)), array.shape
+            return xp.take(array, rows, axis=axis), lambda dy: _unrepeat(dy, rows, axis, dims, shape)
     count, long = repeats, array.shape
 
     def vjp(dy):

@@ -9,7 +9,7 @@ from gpukeras.op import op
 from gpukeras.ops.joining import along, concatenate, repeat
 from gpukeras.ops.shaping import own
 
-STATISTICS = ("maximum", "minimum", "mean", "median")
+STATISTICS = {"maximum": "max", "minimum": "min", "mean": "mean", "median": "median"}  # names of ops
 
 
 def pad(x, pad_width, mode="constant", constant_values=None):
@@ -19,8 +19,9 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     ----------
     x : tensor
     pad_width : int, (before, after) or one (before, after) for every axis
-    mode : {"constant", "edge", "reflect", "symmetric", "wrap", "circular", "linear_ramp", "maximum", "mean", \
-"median", "minimum", "empty"}
+    mode : str
+        ``"constant"``, ``"edge"``, ``"reflect"``, ``"symmetric"``, ``"wrap"`` or ``"circular"``,
+        ``"linear_ramp"``, ``"maximum"``, ``"mean"``, ``"median"``, ``"minimum"``, ``"empty"``.
         What is added: a value; the edge element; the mirror image without or with the edge element; the
         other end; a ramp down to 0; a statistic of the line; anything (zeros).
     constant_values : number, optional
@@ -112,8 +113,7 @@ def _pad_computed(x, pad_width, mode):
             ramps = [ops.cast(end * ramp, kind) for end, ramp in ((first, up), (last, down))]
             parts = [ramps[0], x, ramps[1]]
         else:
-            reduce = {"maximum": ops.max, "minimum": ops.min, "mean": ops.mean, "median": ops.median}[mode]
-            line = ops.cast(reduce(x, axis=axis, keepdims=True), x.dtype)
+            line = ops.cast(getattr(ops, STATISTICS[mode])(x, axis=axis, keepdims=True), x.dtype)
             parts = [repeat(line, before, axis), x, repeat(line, after, axis)]
         x = concatenate(parts, axis=axis)
     return x

@@ -223,7 +223,7 @@ def rearrange(tensor, pattern, **axes_lengths):
     ----------
     tensor : tensor
     pattern : str
-        ``"b (h h1) w -> b w (h h1)"``: names of axes before and after; parentheses hold the parts of one axis.
+        ``"b (h k) w -> b w (h k)"``: names of axes before and after; parentheses hold the parts of one.
     **axes_lengths : int
         Sizes of parts; of each pair of parentheses on the left one size may be left out.
 
