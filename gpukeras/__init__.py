@@ -1,4 +1,54 @@
+"""gpukeras: Keras on NumPy (CPU) and CuPy (NVIDIA GPU).
+
+    import gpukeras as keras
+
+Modules and classes load when they are first used, so that importing the package takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib as _importlib
 import os as _os
+
 # A bare clone: backends/ and kernels/ lie beside this folder instead of inside it.
 if not _os.path.isdir(_os.path.join(__path__[0], "backends")):
     __path__.append(_os.path.dirname(__path__[0]))
+
+from gpukeras.version import __version__
+
+_MODULES = (
+    "activations", "autograd", "backends", "callbacks", "config", "constraints", "datasets", "dtype_policies",
+    "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers",
+    "saving", "tree", "utils", "version",
+)
+_HOMES = {  # public name -> module that defines it
+    "Tensor": "tensor", "Variable": "tensor", "KerasTensor": "symbolic", "Operation": "symbolic",
+    "GradientTape": "autograd", "custom_gradient": "autograd", "stop_gradient": "autograd",
+    "Model": "models", "Sequential": "models", "Functional": "models",
+    "Input": "layers", "Layer": "layers", "InputSpec": "layers",
+    "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers", "Initializer": "initializers",
+    "Regularizer": "regularizers", "Constraint": "constraints", "Callback": "callbacks",
+    "DTypePolicy": "dtype_policies", "device": "config", "DeviceError": "backends",
+}
+__all__ = ["__version__", *_MODULES, *_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        # Operators are bound to tensors by the ops: whoever holds a tensor can calculate with it.
+        _importlib.import_module("gpukeras.ops")
+        found = getattr(_importlib.import_module(f"gpukeras.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        found = _importlib.import_module(f"gpukeras.{name}")
+    else:
+        import difflib
+
+        near = difflib.get_close_matches(name, __all__, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'gpukeras' has no attribute {name!r}{hint}")
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 # Attributes that hold layers, variables or tensors for book-keeping and own none of them.
 NOT_TRACKED = frozenset({
     "_inbound_nodes", "_losses", "_init_args", "_added_metrics", "_initial_weights", "optimizer",
+    "_metrics_cached", "_loss_tracker", "_variables_trained", "_compile_config",
 })
 
 

@@ -9,65 +9,16 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from gpukeras import autograd, tree
 from gpukeras.autograd import GradientTape
+from gpukeras.callbacks.logs import Logs
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
 from gpukeras.models.data import make_source, split_validation, unpack_x_y_sample_weight
 from gpukeras.tensor import Tensor, Variable
-
-
-class Logs(Mapping):
-    """Metric names and their values now; a value is fetched from the device when it is read.
-
-    Parameters
-    ----------
-    metrics : list of Metric
-    """
-
-    def __init__(self, metrics: list):
-        self._metrics = metrics
-
-    def _result(self, metric):
-        return metric.result()
-
-    def __getitem__(self, name):
-        for metric in self._metrics:
-            if metric.name == name:
-                return self._result(metric)
-        found = self._nested()
-        if name in found:
-            return found[name]
-        raise KeyError(name)
-
-    def _nested(self) -> dict:
-        """Results that are dictionaries count with their own names."""
-        found: dict = {}
-        for metric in self._metrics:
-            result = self._result(metric)
-            if isinstance(result, Mapping):
-                found.update(result)
-            else:
-                found[metric.name] = result
-        return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._nested())
-
-    def __len__(self) -> int:
-        return len(self._nested())
-
-    def items(self):
-        return self._nested().items()
-
-    def copy(self) -> dict:
-        return self._nested()
-
-    def __repr__(self):
-        return repr(to_host(self))
 
 
 def to_host(logs) -> dict:
@@ -273,8 +224,19 @@ class Trainer:
         return self.get_metrics_result()
 
     def get_metrics_result(self):
-        """Return the metrics so far, by name."""
-        return Logs(self.metrics) if type(self).metrics is not Trainer.metrics else Logs(self._metric_list())
+        """Return the metrics so far, by name; they are fetched from the device when first read."""
+        return Logs(self._results)
+
+    def _results(self) -> dict:
+        """Return the results of all metrics; one that is a dictionary counts with its own names."""
+        found: dict = {}
+        for metric in self._metric_list():
+            result = metric.result()
+            if isinstance(result, Mapping):
+                found.update(to_host(result))
+            else:
+                found[metric.name] = result
+        return to_host(found)
 
     def _metric_list(self) -> list:
         """All metrics; gathered once per run, because a walk over all layers is too slow for every step."""
@@ -297,14 +259,6 @@ class Trainer:
             # Of a nested compiled model only its layers' metrics count, not its own tracker of the loss.
             found += [m for m in layer._own_metrics() if m is not getattr(layer, "_loss_tracker", None)]
         return list({id(m): m for m in found}.values())
-
-    def _own_metrics(self) -> list:
-        hidden = {"_metrics_cached", "_compile_loss", "_compile_metrics"}
-        from gpukeras.metrics import Metric
-
-        found = [m for key, value in vars(self).items() if key not in hidden and key != "_added_metrics"
-                 for m in tree.flatten(value) if isinstance(m, Metric)]
-        return [*found, *self._added_metrics]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -409,13 +363,13 @@ class Trainer:
         logs: Mapping = {}
         step = 0
         train_step = self.train_step
-        begin, end = runner.on_train_batch_begin, runner.on_train_batch_end
+        begins, ends = runner.wants("on_train_batch_begin"), runner.wants("on_train_batch_end")
         for step, data in enumerate(source, 1):
-            if every == 1 or step % every == 1:
-                begin(step - 1)
+            if begins and (every == 1 or step % every == 1):
+                runner.on_train_batch_begin(step - 1)
             logs = train_step(data)
-            if every == 1 or step % every == 0 or step == source.steps:
-                end(step - 1, logs)
+            if ends and (every == 1 or step % every == 0 or step == source.steps):
+                runner.on_train_batch_end(step - 1, logs)
             if self.stop_training:
                 break
         if not step:
