@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpukeras import dtypes
+from gpukeras.registry import Registry
 
 
 class DTypePolicy:
@@ -76,3 +77,9 @@ def set_dtype_policy(policy) -> None:
     """Set the policy of layers made from now on; ``None`` returns to ``floatx``."""
     global _global
     _global = None if policy is None else get(policy)
+
+
+Registry(  # saved layers name their policy
+    "dtype policy", {"DTypePolicy": DTypePolicy}, {"FloatDTypePolicy": "DTypePolicy", "Policy": "DTypePolicy"},
+    module="keras.dtype_policies", modules={"DTypePolicy": "keras"},
+)

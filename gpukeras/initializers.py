@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpukeras import dtypes
+from gpukeras import dtypes, random
 from gpukeras.registry import Registry
+from gpukeras.saving import deserialize_keras_object, serialize_keras_object
 
 # Standard deviation of a standard normal cut off at two: sqrt(1 - 2 * 2 * pdf(2) / (cdf(2) - cdf(-2))).
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -131,12 +132,8 @@ class _Random(Initializer):
     def __init__(self, seed=None):
         self.seed = seed
         if seed is None:
-            from gpukeras import random
-
             self._drawn_seed = int(random.host_generator().integers(2**31 - 1))
         elif isinstance(seed, dict):
-            from gpukeras.saving import deserialize_keras_object
-
             self.seed = deserialize_keras_object(seed)
         elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
             self.seed = int(seed)
@@ -148,17 +145,10 @@ class _Random(Initializer):
 
     def _generator(self) -> np.random.Generator:
         if self.seed is None:
-            seed = self._drawn_seed
-        elif isinstance(self.seed, int):
-            seed = self.seed
-        else:
-            seed = [int(word) for word in np.asarray(self.seed.next()).reshape(-1)]
-        # Negative integers are seeds in Keras, not for NumPy.
-        return np.random.default_rng(seed % 2**64 if isinstance(seed, int) else [w % 2**64 for w in seed])
+            return random.host_generator(self._drawn_seed)
+        return random.host_generator(self.seed if isinstance(self.seed, int) else self.seed.next())
 
     def get_config(self):
-        from gpukeras.saving import serialize_keras_object
-
         return {"seed": serialize_keras_object(self.seed)}
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import backends, dtypes
+from gpukeras.registry import Registry
 from gpukeras.tensor import Tensor, Variable, to_array
 
 __all__ = [
@@ -296,3 +297,6 @@ def binomial(shape, counts, probabilities, dtype=None, seed=None):
     dtype = _float_dtype(dtype, "binomial")
     counts, probabilities = to_array(counts, None, backend), to_array(probabilities, None, backend)
     return Tensor(backend.binomial(device_generator(backend, seed), _shape(shape), counts, probabilities, dtype))
+
+
+Registry("random number source", {"SeedGenerator": SeedGenerator}, module="keras.random")

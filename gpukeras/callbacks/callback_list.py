@@ -9,7 +9,7 @@ from gpukeras import tree
 
 from .callback import HOOKS, Callback, implements
 from .history import History
-from .logs import Logs
+from .logs import Logs, host_values
 from .progbar_logger import ProgbarLogger
 
 
@@ -27,8 +27,9 @@ class CallbackList(Callback):
 
     Notes
     -----
-    Loops ask ``wants(hook)`` first and skip what no callback overrides. Where ``logs`` is a ``Logs``, its
-    values are fetched only if a callback reads it (or keeps it for later).
+    Hooks that no callback overrides cost nothing; loops may ask ``wants(hook)`` first. Callbacks see the
+    logs as a ``Logs``: its values are fetched only if a callback reads it (or keeps it for later). What they
+    write into it is written back.
 
     Examples
     --------
@@ -97,18 +98,22 @@ class CallbackList(Callback):
         handlers = self._handlers[hook]
         if not handlers:
             return
-        logs = {} if logs is None else logs
-        held = sys.getrefcount(logs)
+        seen = _readable(logs)
+        held = sys.getrefcount(seen)
         for handler in handlers:
-            handler(number, logs)
+            handler(number, seen)
         # Someone keeps logs that nobody has read: fetch while the values are still those of this moment.
-        if type(logs) is Logs and logs.pending and sys.getrefcount(logs) > held:
-            logs.fetch()
+        if seen.pending and sys.getrefcount(seen) > held:
+            seen.fetch()
+        _write_back(seen, logs)
 
     def _call_whole(self, hook: str, logs) -> None:
-        logs = {} if logs is None else logs
-        for handler in self._handlers[hook]:
-            handler(logs)
+        handlers = self._handlers[hook]
+        if handlers:
+            seen = _readable(logs)
+            for handler in handlers:
+                handler(seen)
+            _write_back(seen, logs)
 
     def on_batch_begin(self, batch, logs=None):
         self._call("on_train_batch_begin", batch, logs)
@@ -132,7 +137,8 @@ class CallbackList(Callback):
         self._call("on_predict_batch_begin", batch, logs)
 
     def on_predict_batch_end(self, batch, logs=None):
-        self._call("on_predict_batch_end", batch, logs)
+        for handler in self._handlers["on_predict_batch_end"]:
+            handler(batch, logs)  # outputs, not numbers: as they are
 
     def on_epoch_begin(self, epoch, logs=None):
         self._call("on_epoch_begin", epoch, logs)
@@ -157,6 +163,21 @@ class CallbackList(Callback):
 
     def on_predict_end(self, logs=None):
         self._call_whole("on_predict_end", logs)
+
+
+def _readable(logs) -> Logs:
+    """Return logs that fetch themselves when read, whatever a training step returned."""
+    if type(logs) is Logs:
+        return logs
+    if logs is None:
+        return Logs()
+    return Logs(lambda: host_values(logs))
+
+
+def _write_back(seen: Logs, logs) -> None:
+    """Put what callbacks wrote (a learning rate, a score of their own) into the caller's dictionary."""
+    if seen is not logs and type(logs) is dict and not seen.pending:
+        logs.update(seen)
 
 
 def _check(callback) -> None:

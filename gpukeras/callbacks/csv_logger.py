@@ -35,8 +35,6 @@ class CSVLogger(Callback):
         self.append = append
         self.keys: list[str] | None = None
         self.append_header = True
-        self._file = None
-        self._writer = None
 
     def on_train_begin(self, logs=None):
         self.append_header = True
@@ -44,8 +42,9 @@ class CSVLogger(Callback):
             with open(self.filename, newline="") as f:
                 self.append_header = not f.readline().strip()
         self.keys = None
-        self._writer = None
-        self._file = open(self.filename, "a" if self.append else "w", newline="")
+        # The file is open only while a line is written: a run that breaks off leaves nothing open.
+        with open(self.filename, "a" if self.append else "w"):
+            pass
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
@@ -53,17 +52,12 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys if key != "learning_rate"]
-        if self._writer is None:
-            self._writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
+        with open(self.filename, "a", newline="") as f:
+            writer = csv.writer(f, delimiter=self.separator, lineterminator="\n")
             if self.append_header:
-                self._writer.writerow(["epoch", *self.keys])
-        self._writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
-        self._file.flush()
-
-    def on_train_end(self, logs=None):
-        if self._file is not None:
-            self._file.close()
-        self._file = self._writer = None
+                writer.writerow(["epoch", *self.keys])
+                self.append_header = False
+            writer.writerow([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
 
 
 def _cell(value):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
+from gpukeras.tensor import Tensor
+
 # Spellings of one thing in different releases of Keras.
 _SAME = (
     ("accuracy", "acc"),
@@ -140,6 +144,25 @@ class Logs(dict):
 
     def setdefault(self, key, default=None):
         return dict.setdefault(self.fetch(), key, default)
+
+
+def host_values(logs: Mapping) -> dict:
+    """Return ``logs`` with Python numbers in place of scalar tensors, NumPy arrays in place of others.
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> host_values({"loss": ops.convert_to_tensor(0.5), "steps": 3})
+    {'loss': 0.5, 'steps': 3}
+    """
+    found = {}
+    for name, value in logs.items():
+        if isinstance(value, Tensor):
+            value = value.numpy()
+        if isinstance(value, (np.ndarray, np.generic)) and np.size(value) == 1:
+            value = value.item()
+        found[name] = value
+    return found
 
 
 def find_spelling(key, known) -> str | None:

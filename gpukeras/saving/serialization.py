@@ -30,7 +30,7 @@ REGISTRIES: dict[str, object] = {}
 # Where the registries live. Lookups ask in this order when a configuration does not say where to look.
 _MODULES = (
     "layers", "models", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
-    "optimizers", "optimizers.schedules", "dtype_policies",
+    "optimizers", "optimizers.schedules", "dtype_policies", "random",
 )
 _PLAIN = (str, bool, int, float, type(None))
 _local = threading.local()
@@ -288,12 +288,15 @@ def find_class(name: str, module: str | None = None, registered_name: str | None
         found = find_custom(custom, custom_objects) if custom else None
         if found is not None:
             return found
-    asked = [r for r in (_registry_of(module), registry) if r is not None]
-    for candidate in asked or _all_registries():
+    for candidate in (_registry_of(module), registry):
+        found = candidate.find(name) if candidate is not None else None
+        if found is not None:
+            return found
+    for candidate in _all_registries():
         found = candidate.find(name)
         if found is not None:
             return found
-    if len(asked) == 1 and registry is not None:
+    if registry is not None and module in (None, registry.module):
         raise ValueError(registry.unknown(name))
     near = difflib.get_close_matches(name, {n for r in _all_registries() for n in r}, n=1)
     raise ValueError(

@@ -6,6 +6,8 @@ import random as python_random
 
 import numpy as np
 
+from gpukeras import random
+
 
 def set_random_seed(seed: int) -> None:
     """Seed Python's, NumPy's and gpukeras' random numbers.
@@ -33,8 +35,6 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(f"seed must be an integer, came {seed!r}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be from 0 to 2**32 - 1, came {seed}")
-    from gpukeras import random
-
     python_random.seed(int(seed))
     np.random.seed(int(seed))
     random.set_seed(int(seed))
