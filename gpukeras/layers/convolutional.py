@@ -251,9 +251,9 @@ activity_regularizer, kernel_constraint, bias_constraint
         )
 
 
+_NONE = (None, activations.linear)
 # Activations that the convolution applies while its results are in cache. Not sigmoid and softmax: those
 # remember their inputs, from which losses compute exactly.
-_NONE = (None, activations.linear)
 _FUSED = {activations.relu: "relu", activations.tanh: "tanh"}
 
 
