@@ -49,7 +49,7 @@ class NormalizationMixin:
         return y, mean, var, (d, r, scale, weights, total)
 
     def batch_norm_backward(self, dy, cache, dmean=None, dvar=None, need_dx=True):
-        """Return the gradients of x, gamma and beta; ``dmean`` and ``dvar`` come from uses of the statistics."""
+        """Return the gradients of x, gamma and beta; ``dmean``, ``dvar`` come from uses of the statistics."""
         xp = self.xp
         d, r, scale, weights, total = cache
         dbeta = self.column_sum(dy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# ruff: noqa: I001  (packed by hand)
+
 from gpukeras import ops
 from gpukeras.ops import (
     celu, elu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_tanh, log_sigmoid, log_softmax, mish, relu6,

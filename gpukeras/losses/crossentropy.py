@@ -62,8 +62,8 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     y_true, y_pred = convert(y_true, y_pred)
     if len(y_pred.shape) and y_pred.shape[-1] == 1 and axis in (-1, len(y_pred.shape) - 1):
         warnings.warn(
-            f"categorical_crossentropy with predictions of shape {tuple(y_pred.shape)}: a single class makes the "
-            "loss 0. For one unit use binary_crossentropy", UserWarning, stacklevel=2,
+            f"categorical_crossentropy with predictions of shape {tuple(y_pred.shape)}: with one class "
+            "the loss is 0. For one unit use binary_crossentropy", UserWarning, stacklevel=2,
         )
     y_true = _smooth(y_true, y_pred, label_smoothing, axis)
     return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
@@ -100,8 +100,8 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
 
 
 def binary_focal_crossentropy(
-    y_true, y_pred, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
-    axis=-1,
+    y_true, y_pred, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False,
+    label_smoothing=0.0, axis=-1,
 ):
     """Return the binary cross-entropy with easy samples scaled down by ``(1 - p_t)^gamma``.
 
@@ -214,8 +214,8 @@ def ctc(y_true, y_pred):
     y_true = to_tensor(y_true, "int32", y_pred)
     if len(y_true.shape) != 2 or len(y_pred.shape) != 3 or y_true.shape[0] != y_pred.shape[0]:
         raise ValueError(
-            f"ctc expects y_true of shape (N, L) and y_pred of shape (N, T, C), came {tuple(y_true.shape)} and "
-            f"{tuple(y_pred.shape)}"
+            "ctc expects y_true of shape (N, L) and y_pred of shape (N, T, C), came "
+            f"{tuple(y_true.shape)} and {tuple(y_pred.shape)}"
         )
     lengths = ops.sum(ops.cast(ops.not_equal(y_true, 0), "int32"), axis=-1)
     steps = ops.full((y_pred.shape[0],), y_pred.shape[1], dtype="int32")

@@ -85,11 +85,11 @@ class Loss:
         """
         dtype = self.dtype
         if type(y_pred) is not Tensor or y_pred.array.dtype != dtype:
-            y_pred = tree.map_structure(lambda p: to_tensor(p, dtype), y_pred)
+            y_pred = _map(lambda p: to_tensor(p, dtype), y_pred)
         target_dtype = dtype if self.converts_targets else None
         if type(y_true) is not Tensor or (target_dtype and y_true.array.dtype != dtype):
             like = tree.flatten(y_pred)[0]
-            y_true = tree.map_structure(lambda t: to_tensor(t, target_dtype, like), y_true)
+            y_true = _map(lambda t: to_tensor(t, target_dtype, like), y_true)
         values = self.call(y_true, y_pred)
         if type(values) is not Tensor:
             values = to_tensor(values, dtype)
@@ -175,6 +175,13 @@ def to_tensor(value, dtype=None, like=None):
     return cast
 
 
+def _map(f, value):
+    """Apply ``f`` to every array of a structure; nested lists of numbers are one array."""
+    if tree.is_nested(value) and any(hasattr(leaf, "shape") for leaf in tree.flatten(value)):
+        return tree.map_structure(f, value)
+    return f(value)
+
+
 def convert(y_true, y_pred):
     """Return both as tensors of the prediction's (floating) dtype."""
     if type(y_pred) is not Tensor:
@@ -238,8 +245,8 @@ def _warn_aligned(a, b):
     if all(n == 1 for n in a) or all(n == 1 for n in b):
         return  # broadcasting gives the same
     warnings.warn(
-        f"y_true has shape {tuple(a)} and y_pred {tuple(b)}: they were compared element by element, as of one "
-        "shape. Reshape the targets to the predictions' shape to make this explicit",
+        f"y_true has shape {tuple(a)} and y_pred {tuple(b)}: they were compared element by element, as of "
+        "one shape. Reshape the targets to the predictions' shape to make this explicit",
         UserWarning, stacklevel=4,
     )
 

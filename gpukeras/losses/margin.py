@@ -97,7 +97,9 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     y_pred = to_tensor(y_pred)
     labels = ops.reshape(to_tensor(y_true, "int32", y_pred), (-1,))
     others = y_pred if ref_embeddings is None else to_tensor(ref_embeddings, y_pred.dtype, y_pred)
-    other_labels = labels if ref_labels is None else ops.reshape(to_tensor(ref_labels, "int32", y_pred), (-1,))
+    other_labels = labels
+    if ref_labels is not None:
+        other_labels = ops.reshape(to_tensor(ref_labels, "int32", y_pred), (-1,))
     s = ops.matmul(y_pred, ops.transpose(others))
     equal = ops.equal(ops.expand_dims(labels, 1), ops.expand_dims(other_labels, 0))
     different = ops.logical_not(equal)

@@ -57,7 +57,8 @@ def huber(y_true, y_pred, delta=1.0):
     y_true, y_pred = align(y_true, y_pred)
     e = y_true - y_pred
     size = ops.abs(e)
-    return ops.mean(ops.where(size <= delta, ops.square(e) * 0.5, size * delta - 0.5 * delta * delta), axis=-1)
+    line = size * delta - 0.5 * delta * delta
+    return ops.mean(ops.where(size <= delta, ops.square(e) * 0.5, line), axis=-1)
 
 
 def log_cosh(y_true, y_pred):

@@ -31,10 +31,19 @@ from .reduction import (
     all, amax, amin, any, argmax, argmin, count_nonzero, cumprod, cumsum, logsumexp, max, mean, min, moments,
     normalize, prod, ptp, std, sum, var,
 )
-from .linalg import matmul
+from .linalg import (
+    cross, dot, einsum, inner, kron, matmul, outer, tensordot, trace, vdot,
+)
+from .decomposition import (
+    cholesky, cholesky_inverse, det, eig, eigh, inv, logdet, lstsq, lu_factor, matrix_rank, norm, pinv, qr,
+    slogdet, solve, solve_triangular, svd,
+)
+from .control import (
+    associative_scan, cond, fori_loop, jvp, map, scan, switch, vectorize, vectorized_map, while_loop,
+)
 from .recurrent import gru, lstm, simple_rnn
 
-from .conv import conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution
+from .convolutions import conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution
 from .pooling import average_pool, max_pool
 from .activation import (
     celu, clipped_relu, elu, gelu, glu, hard_shrink, hard_sigmoid, hard_sigmoid_keras2, hard_silu, hard_tanh,
@@ -42,7 +51,9 @@ from .activation import (
     softplus, softsign, sparse_plus, sparse_sigmoid, sparsemax, squareplus, tanh_shrink, threshold,
 )
 from .activation import hard_silu as hard_swish, silu as swish
+from .ctc import ctc_loss
 from .dense import dense, fused_dense
+from .dropout import dropout
 from .embedding import embedding, embedding_gradient
 from .loss import (
     binary_crossentropy, categorical_crossentropy, mean_absolute_error, mean_squared_error,
@@ -73,5 +84,10 @@ from .scattering import (
 )
 from .sorting import (
     argpartition, argsort, bincount, digitize, histogram, in_top_k, isin, searchsorted, sort, top_k, unique,
+)
+from .statistics import (
+    average, cdist, corrcoef, correlate, diff, median, nanargmax, nanargmin, nancumprod, nancumsum, nanmax,
+    nanmean, nanmedian, nanmin, nanpercentile, nanprod, nanquantile, nanstd, nansum, nanvar, percentile,
+    quantile, trapezoid,
 )
 from . import operators  # last: binds operators and methods to the tensor classes

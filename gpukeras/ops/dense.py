@@ -67,8 +67,8 @@ softmax.fused_name = "softmax"
 def _dense_shape(x, kernel, bias=None, activation=None):
     if len(kernel) != 2 or not x:
         raise ValueError(
-            f"dense expects x of shape (..., inputs) and kernel of shape (inputs, units), came {tuple(x)} and "
-            f"{tuple(kernel)}"
+            f"dense expects x of shape (..., inputs) and kernel of shape (inputs, units), came "
+            f"{tuple(x)} and {tuple(kernel)}"
         )
     if x[-1] is not None and x[-1] != kernel[0]:
         raise ValueError(
@@ -147,7 +147,8 @@ def _composed(dy, x, kernel, bias, activation):
         None if bias is None else ops.sum(dz, axis=0),
     ]
     return tuple(
-        g if g is None or g.dtype == s.dtype else ops.cast(g, s.dtype) for g, s in zip(grads, (x, kernel, bias))
+        g if g is None or g.dtype == s.dtype else ops.cast(g, s.dtype)
+        for g, s in zip(grads, (x, kernel, bias))
     )
 
 

@@ -1,7 +1,7 @@
 """Cross-entropies and mean errors: per-sample values as one node each, gradients in one pass.
 
-The functions named as in ``keras.ops`` (``categorical_crossentropy`` ...) take ``(target, output)``; the fused
-ops beneath take predictions first.
+The functions named as in ``keras.ops`` (``categorical_crossentropy`` ...) take ``(target, output)``; the
+fused ops beneath take predictions first.
 """
 
 from __future__ import annotations
@@ -49,13 +49,17 @@ def _back(backend, matrix, shape, axis):
     return moved if axis == len(shape) - 1 else backend.xp.moveaxis(moved, -1, axis)
 
 
+def _float_first(x, *args, **kwargs):
+    return dtypes.float_type(x).name
+
+
 def _without_axis(x, *args, axis=-1, **kwargs):
     axis = shapes.normalize_axis(axis, len(x))
     return tuple(n for i, n in enumerate(x) if i != axis)
 
 
 # ---- fused, from logits ---------------------------------------------------------------------------
-@op(shape=lambda x, t, axis=-1: _without_axis(x, axis=axis), dtype=lambda x, t, *a, **k: _float_name(x), tensors=2)
+@op(shape=lambda x, t, axis=-1: _without_axis(x, axis=axis), dtype=_float_first, tensors=2)
 def softmax_cross_entropy(logits, labels, axis=-1):
     """Return ``-sum(labels * log(softmax(logits)))`` along ``axis``.
 
@@ -102,7 +106,7 @@ def softmax_cross_entropy(logits, labels, axis=-1):
 
 
 @op(shape=lambda x, t, axis=-1, ignore_class=None: _without_axis(x, axis=axis),
-    dtype=lambda x, t, *a, **k: _float_name(x), tensors=2)
+    dtype=_float_first, tensors=2)
 def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None):
     """Return ``-log(softmax(logits))`` at the class numbers ``labels``.
 
@@ -159,7 +163,7 @@ def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None):
 
 
 @op(shape=lambda x, t, axis=None: x if axis is None else _without_axis(x, axis=axis),
-    dtype=lambda x, t, *a, **k: _float_name(x), tensors=2)
+    dtype=_float_first, tensors=2)
 def sigmoid_cross_entropy(logits, labels, axis=None):
     """Return ``-labels log(p) - (1 - labels) log(1 - p)`` with ``p = sigmoid(logits)``.
 
@@ -256,7 +260,11 @@ def mean_squared_error(y_true, y_pred):
 def mean_absolute_error(y_true, y_pred):
     """Return ``mean(|y_true - y_pred|)`` over the last axis; the gradient is 0 where they are equal."""
     xp = y_pred.backend.xp
-    return _mean_error(y_true, y_pred, xp.abs, lambda d: _ops().sign(d) if isinstance(d, Tensor) else xp.sign(d))
+
+    def slope(d):
+        return _ops().sign(d) if isinstance(d, Tensor) else xp.sign(d)
+
+    return _mean_error(y_true, y_pred, xp.abs, slope)
 
 
 @op(shape=lambda x, w=None, mean=True: (), dtype="float", tensors=2)
@@ -279,7 +287,8 @@ def weighted_total(values, weights=None, mean=True):
         if _STATE.tapes or weights_too:
             dy = dy * scale
             dv = dy * (_ops().ones_like(values) if w is None else weights)
-            return _unbroadcast(_grow(dv, values), values), _unbroadcast(dy * values, weights) if weights_too else None
+            dw = _unbroadcast(dy * values, weights) if weights_too else None
+            return _unbroadcast(_grow(dv, values), values), dw
         d = dy.array * scale
         if w is None:
             dv = backend.xp.empty(values.shape, values.dtype)
@@ -454,7 +463,7 @@ def _class_numbers(target, output, axis):
     """Drop a last axis of size 1 from class numbers that have the rank of the output; check the shape."""
     shape, wanted = tuple(target.shape), tuple(output.shape)
     if not wanted:
-        raise ValueError("sparse_categorical_crossentropy: output must have an axis of classes, came a scalar")
+        raise ValueError("sparse_categorical_crossentropy: output needs an axis of classes, came a scalar")
     if len(shape) == len(wanted) and shape[-1] == 1:
         target = _ops().squeeze(target, axis=-1)
         shape = shape[:-1]
@@ -462,8 +471,8 @@ def _class_numbers(target, output, axis):
     lead = wanted[:axis] + wanted[axis + 1:]
     if len(shape) != len(lead) or any(a != b for a, b in zip(shape, lead) if a is not None and b is not None):
         raise ValueError(
-            f"sparse_categorical_crossentropy: for output of shape {wanted} the target must hold class numbers "
-            f"in shape {lead}, came {shape}. One-hot targets belong to categorical_crossentropy"
+            f"sparse_categorical_crossentropy: for output of shape {wanted} the target must hold class "
+            f"numbers in shape {lead}, came {shape}. One-hot targets belong to categorical_crossentropy"
         )
     return target
 
@@ -480,7 +489,8 @@ def _same_shape(name, target, output):
             "utils.to_categorical(y)" if "categorical" in name else ""
         )
         raise ValueError(
-            f"{name}: target and output must have the same shape, came {tuple(target)} and {tuple(output)}{hint}"
+            f"{name}: target and output must have the same shape, came {tuple(target)} and "
+            f"{tuple(output)}{hint}"
         )
 
 
@@ -488,6 +498,3 @@ def _floats(x):
     a = x.array
     return a if a.dtype.kind == "f" else a.astype(dtypes.floatx())
 
-
-def _float_name(kind):
-    return dtypes.float_type(kind).name

@@ -94,7 +94,7 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
     a = _wide(x.array)
     _check_size("batch_normalization", a.shape[axis], x.shape, scale=scale, offset=offset)
     if 0 in a.shape:
-        raise ValueError(f"batch_normalization: a batch of shape {x.shape} has no statistics; expected samples")
+        raise ValueError(f"batch_normalization: a batch of shape {x.shape} has no statistics")
     rows, back = _to_matrix(backend.xp, a, (axis,))
     gamma, beta = (None if v is None else v.array for v in (scale, offset))
     weights = None if mask is None else _weights(backend.xp, mask.array, x.shape, axis, rows)
@@ -169,8 +169,8 @@ def _check_size(name, size, shape, **vectors):
     for what, v in vectors.items():
         if v is not None and v.size != size:
             raise ValueError(
-                f"{name}: {what} has shape {v.shape}, but the normalised axes of x (shape {shape}) have {size} "
-                "elements"
+                f"{name}: {what} has shape {v.shape}, but the normalised axes of x (shape {shape}) have "
+                f"{size} elements"
             )
 
 
@@ -237,6 +237,7 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
            [ 1.]], dtype=float32)
     """
     ops = _ops()
+    vectors = (mean, variance, scale, offset)
     factor = ops.rsqrt(ops.add(variance, epsilon))
     if scale is not None:
         factor = factor * scale
@@ -245,8 +246,8 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     if None not in (size, *factor.shape, *shift.shape):
         if factor.shape != (size,) or shift.shape != (size,):
             raise ValueError(
-                f"batch_normalization: x has {size} features on axis {axis}, but mean, variance, scale and offset "
-                f"have shapes {[None if v is None else tuple(v.shape) for v in (mean, variance, scale, offset)]}"
+                f"batch_normalization: x has {size} features on axis {axis}; mean, variance, scale and "
+                f"offset came with shapes {[None if v is None else tuple(v.shape) for v in vectors]}"
             )
     return _affine(x, factor, shift, axis)
 

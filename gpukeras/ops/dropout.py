@@ -1,0 +1,73 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from gpukeras.backends import shapes
+from gpukeras.op import op
+
+
+@op(shape=shapes.same, dtype="float")
+def dropout(x, rate, noise_shape=None, seed=None):
+    """Set a random part ``rate`` of ``x`` to 0 and multiply the rest by ``1 / (1 - rate)``.
+
+    Parameters
+    ----------
+    x : tensor
+    rate : float
+        From 0 (nothing) to 1 (everything).
+    noise_shape : tuple of int or None, optional
+        Shape of the random mask: 1 where elements share their fate, ``None`` for the size of ``x``.
+    seed : None, int or SeedGenerator
+        See ``keras.random``.
+
+    Returns
+    -------
+    tensor like ``x``
+
+    References
+    ----------
+    Srivastava et al., 2014, "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> y = keras.ops.dropout(keras.ops.ones((1000,)), 0.5, seed=1)
+    >>> sorted(set(y.tolist()))
+    [0.0, 2.0]
+    """
+    from gpukeras.random import device_generator
+
+    from .math import floating
+
+    if isinstance(rate, bool) or not 0 <= rate <= 1:
+        raise ValueError(f"dropout: rate must lie between 0 and 1, came {rate!r}")
+    xp, a = floating(x)
+    if rate == 0:
+        return a, lambda dy: dy
+    backend = x.backend
+    generator = device_generator(backend, seed)
+    kept = backend.dropout_mask(generator, _noise_shape(a.shape, noise_shape), float(rate))
+    factor = kept.astype(a.dtype)
+    if rate < 1:
+        factor *= 1 / (1 - rate)
+    else:
+        factor *= 0
+
+    def vjp(dy):
+        from gpukeras.tensor import Tensor
+
+        return dy * Tensor(factor)
+
+    return xp.multiply(a, factor), vjp
+
+
+def _noise_shape(shape, noise_shape):
+    if noise_shape is None:
+        return shape
+    wanted = tuple(n if m is None else int(m) for m, n in zip(noise_shape, shape))
+    if len(noise_shape) != len(shape) or any(m not in (1, n) for m, n in zip(wanted, shape)):
+        raise ValueError(
+            f"dropout: noise_shape {tuple(noise_shape)} must have an entry for each axis of x (shape {shape}): "
+            "1, the size of that axis, or None"
+        )
+    return wanted
