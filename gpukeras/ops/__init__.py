@@ -31,10 +31,10 @@ from .reduction import (
     all, amax, amin, any, argmax, argmin, count_nonzero, cumprod, cumsum, logsumexp, max, mean, min, moments,
     normalize, prod, ptp, std, sum, var,
 )
-from .linalg import (
+from .products import (
     cross, dot, einsum, inner, kron, matmul, outer, tensordot, trace, vdot,
 )
-from .decomposition import (
+from .linalg import (
     cholesky, cholesky_inverse, det, eig, eigh, inv, logdet, lstsq, lu_factor, matrix_rank, norm, pinv, qr,
     slogdet, solve, solve_triangular, svd,
 )

@@ -10,15 +10,6 @@ from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor
 
 
-def _late(name):
-    """Return the op called ``name``, found when it is called."""
-
-    def method(self, *args, **kwargs):
-        return getattr(ops, name)(self, *args, **kwargs)
-
-    return method
-
-
 def _reflected(f):
     """Return ``f`` with its two operands swapped."""
 
@@ -135,7 +126,7 @@ OPERATORS = {
     "__le__": _comparison(ops.less_equal),
     "__gt__": _comparison(ops.greater),
     "__ge__": _comparison(ops.greater_equal),
-    "__getitem__": _late("getitem"),
+    "__getitem__": ops.getitem,
 }
 
 METHODS = {
@@ -149,7 +140,7 @@ METHODS = {
     "T": property(_t),
     "mT": property(_mt),
     **{
-        name: _late(name)
+        name: getattr(ops, name)
         for name in (
             "sum", "mean", "std", "var", "prod", "max", "min", "ptp", "argmax", "argmin", "all", "any", "cumsum",
             "cumprod", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "copy", "dot", "sort",

@@ -1,0 +1,297 @@
+"""Control flow on tensors: cond, switch, loops, maps and scans.
+
+Code runs eagerly here, so these are Python branches and loops, and a tape records what actually ran. A GPU is waited
+for where a branch depends on a value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpukeras import autograd, tree
+from gpukeras.ops.core import as_tensor
+from gpukeras.symbolic import KerasTensor, any_symbolic
+from gpukeras.tensor import Tensor
+
+
+def _truth(value, name) -> bool:
+    if isinstance(value, KerasTensor):
+        raise TypeError(
+            f"{name}: the condition is symbolic, so its value is not known while the model is built; use ops.where, "
+            "or put the branch into the call() of a custom layer"
+        )
+    return bool(value)
+
+
+def cond(pred, true_fn, false_fn):
+    """Return ``true_fn()`` where ``pred`` is true, else ``false_fn()``; only one of them runs.
+
+    Parameters
+    ----------
+    pred : boolean scalar tensor or bool
+    true_fn, false_fn : callable
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> x = ops.array(3.0)
+    >>> float(ops.cond(x > 2.0, lambda: x * 10.0, lambda: x))
+    30.0
+    """
+    return true_fn() if _truth(pred, "cond") else false_fn()
+
+
+def switch(index, branches, *operands):
+    """Return ``branches[index](*operands)``; an index out of range is limited to it."""
+    if not branches:
+        raise ValueError("switch needs at least one branch")
+    if isinstance(index, KerasTensor):
+        _truth(index, "switch")
+    place = min(max(int(index), 0), len(branches) - 1)
+    return branches[place](*operands)
+
+
+def while_loop(cond, body, loop_vars, maximum_iterations=None):
+    """Repeat ``loop_vars = body(*loop_vars)`` while ``cond(*loop_vars)`` is true.
+
+    Parameters
+    ----------
+    cond, body : callable
+    loop_vars : tuple, list or single value
+        What goes around; the result has the same structure.
+    maximum_iterations : int, optional
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> int(ops.while_loop(lambda i: i < 10, lambda i: i + 3, (ops.array(0),))[0])
+    12
+    """
+    single = not isinstance(loop_vars, (tuple, list))
+    values = (loop_vars,) if single else tuple(loop_vars)
+    values = tree.map_structure(as_tensor, values)
+    count = 0
+    while (maximum_iterations is None or count < maximum_iterations) and _truth(cond(*values), "while_loop"):
+        found = body(*values)
+        found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        tree.assert_same_structure(found, values)
+        values = tree.map_structure(as_tensor, found)
+        count += 1
+    return values[0] if single else values
+
+
+def fori_loop(lower, upper, body_fun, init_val):
+    """Return ``init_val`` after ``init_val = body_fun(i, init_val)`` for ``i`` from ``lower`` to ``upper - 1``."""
+    value = init_val
+    for i in range(int(lower), int(upper)):
+        value = body_fun(i, value)
+    return value
+
+
+def _length(xs, name, length=None) -> int:
+    sizes = {leaf.shape[0] if len(leaf.shape) else None for leaf in tree.flatten(xs)}
+    if length is not None:
+        sizes.add(int(length))
+    if len(sizes) != 1 or None in sizes:
+        raise ValueError(f"{name} needs tensors with one known length along axis 0, came {sorted(map(str, sizes))}")
+    return sizes.pop()
+
+
+def _stack(items):
+    """Stack equally built results along a new first axis."""
+    from gpukeras import ops
+
+    if items[0] is None:
+        return None
+    leaves = [ops.stack(list(column), axis=0) for column in zip(*(tree.flatten(item) for item in items))]
+    return tree.pack_sequence_as(items[0], leaves)
+
+
+def map(f, xs):
+    """Apply ``f`` to the slices of ``xs`` along axis 0 and stack the results.
+
+    Parameters
+    ----------
+    f : callable
+        Takes one slice of ``xs`` (with its structure).
+    xs : tensor or structure of tensors
+    """
+    xs = tree.map_structure(as_tensor, xs)
+    count = _length(xs, "map")
+    if not count:
+        raise ValueError("map over tensors of length 0: the results' shape is not known")
+    return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])  # noqa: B023
+
+
+def vectorized_map(function, elements):
+    """Apply ``function`` to the slices of ``elements`` along axis 0 and stack the results; same as ``map``."""
+    return map(function, elements)
+
+
+def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
+    """Run ``carry, y = f(carry, x)`` over the slices ``x`` of ``xs``; return the last carry and all ``y`` stacked.
+
+    Parameters
+    ----------
+    f : callable
+    init : tensor or structure
+        The first carry.
+    xs : tensor or structure, optional
+        ``None``: ``length`` steps with ``x = None``.
+    length : int, optional
+    reverse : bool
+        From the last slice to the first; the results keep their places.
+    unroll : int or bool
+        Accepted for compatibility; has no effect.
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> total, running = ops.scan(lambda c, x: (c + x, c + x), ops.array(0.0), ops.array([1.0, 2.0, 3.0]))
+    >>> running.numpy()
+    array([1., 3., 6.], dtype=float32)
+    """
+    if not callable(f):
+        raise TypeError(f"scan: f must be callable, came {type(f).__name__}")
+    if xs is None:
+        if length is None:
+            raise ValueError("scan needs xs or length")
+        count = int(length)
+    else:
+        xs = tree.map_structure(as_tensor, xs)
+        count = _length(xs, "scan", length)
+    carry, ys = tree.map_structure(as_tensor, init), []
+    for i in range(count - 1, -1, -1) if reverse else range(count):
+        x = None if xs is None else tree.map_structure(lambda t: t[i], xs)  # noqa: B023
+        carry, y = f(carry, x)
+        ys.append(y)
+    if not ys:
+        return carry, None
+    return carry, _stack(ys[::-1] if reverse else ys)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    """Return all running results of an associative ``f`` along ``axis``, in about ``2 log2(n)`` calls.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(a, b)`` on structures like ``elems``; must be associative and work on whole slices at once.
+    elems : tensor or structure
+    reverse : bool
+        Combine from the end.
+    axis : int
+    """
+    from gpukeras import ops
+
+    leaves = [ops.moveaxis(as_tensor(t), axis, 0) for t in tree.flatten(elems)]
+    if reverse:
+        leaves = [ops.flip(t, 0) for t in leaves]
+    _length(leaves, "associative_scan")
+
+    def combine(a, b):
+        return tree.flatten(f(tree.pack_sequence_as(elems, a), tree.pack_sequence_as(elems, b)))
+
+    found = _associative(combine, leaves)
+    if reverse:
+        found = [ops.flip(t, 0) for t in found]
+    return tree.pack_sequence_as(elems, [ops.moveaxis(t, 0, axis) for t in found])
+
+
+def _associative(combine, xs):
+    """Pair neighbours, scan the pairs, and fill in the elements between."""
+    from gpukeras import ops
+
+    count = xs[0].shape[0]
+    if count < 2:
+        return xs
+    pairs = combine([x[:-1:2] for x in xs], [x[1::2] for x in xs])
+    odd = _associative(combine, pairs)  # results at 1, 3, 5, ...
+    inner = [x[2::2] for x in xs]
+    even = combine([o[: i.shape[0]] for o, i in zip(odd, inner)], inner) if count > 2 else inner
+    found = []
+    for x, o, e in zip(xs, odd, even):
+        e = ops.concatenate([x[:1], e], axis=0)
+        if e.shape[0] > o.shape[0]:
+            mixed = ops.stack([e[:-1], o], axis=1)
+            mixed = ops.concatenate([ops.reshape(mixed, (-1, *x.shape[1:])), e[-1:]], axis=0)
+        else:
+            mixed = ops.reshape(ops.stack([e, o], axis=1), (-1, *x.shape[1:]))
+        found.append(mixed)
+    return found
+
+
+def vectorize(pyfunc, *, excluded=None, signature=None):
+    """Return a function that applies ``pyfunc`` to every element (of broadcast arguments).
+
+    Parameters
+    ----------
+    pyfunc : callable
+        Takes scalars (scalar tensors) and returns a scalar.
+    excluded : set of int or str, optional
+        Positions or names of arguments that are passed on whole.
+    signature : str, optional
+        Core axes are not supported: use ``ops.vectorized_map``.
+    """
+    if signature is not None:
+        raise NotImplementedError("vectorize: signature is not supported; use ops.vectorized_map over one axis")
+    excluded = set(excluded or ())
+
+    def call(*args, **kwargs):
+        from gpukeras import ops
+
+        places = [i for i in range(len(args)) if i not in excluded]
+        names = [k for k in kwargs if k not in excluded]
+        tensors = [as_tensor(args[i]) for i in places] + [as_tensor(kwargs[k]) for k in names]
+        shape = np.broadcast_shapes(*(t.shape for t in tensors))
+        flat = [ops.reshape(ops.broadcast_to(t, shape), (-1,)) for t in tensors]
+        results = []
+        for n in range(flat[0].shape[0]):
+            now = list(args)
+            for i, t in zip(places, flat):
+                now[i] = t[n]
+            results.append(pyfunc(*now, **{**kwargs, **{k: t[n] for k, t in zip(names, flat[len(places):])}}))
+        return ops.reshape(_stack([as_tensor(r) for r in results]), shape)
+
+    return call
+
+
+def jvp(fun, primals, tangents, has_aux=False):
+    """Return ``fun(*primals)`` and its derivative in the direction ``tangents`` (forward mode).
+
+    Parameters
+    ----------
+    fun : callable
+    primals, tangents : tuple of tensors
+    has_aux : bool
+        ``fun`` returns a pair; its second part is passed on.
+
+    Returns
+    -------
+    (outputs, output tangents) or, with ``has_aux``, (outputs, output tangents, aux)
+
+    Notes
+    -----
+    The gradient is linear in the output gradient u, so differentiating ``<gradient(u), tangents>`` with respect to
+    u gives the derivative. The ops of ``fun`` must be differentiable twice.
+    """
+    from gpukeras import ops
+
+    if any_symbolic((primals, tangents)):
+        raise TypeError("jvp works on values, not on symbolic tensors")
+    primals = [Tensor(as_tensor(p).array) for p in primals]
+    tangents = [as_tensor(t) for t in tangents]
+    with autograd.GradientTape() as outer:
+        with autograd.GradientTape() as inner:
+            for p in primals:
+                inner.watch(p)
+            result = fun(*primals)
+        outputs, aux = result if has_aux else (result, None)
+        flat = tree.flatten(outputs)
+        seeds = [ops.zeros_like(y) for y in flat]
+        for s in seeds:
+            outer.watch(s)
+        grads = inner.gradient(flat, primals, seeds, unconnected_gradients="zero")
+    found = outer.gradient(grads, seeds, tangents, unconnected_gradients="zero")
+    moved = tree.pack_sequence_as(outputs, found)
+    return (outputs, moved, aux) if has_aux else (outputs, moved)
