@@ -58,7 +58,7 @@ class ConvolutionMixin:
     column_bytes = 1 << 28  # of one column matrix: large enough to fill a GPU
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
-        """Return ``count`` uninitialised elements whose contents may be lost at the next call for ``slot``."""
+        """Return ``count`` uninitialised elements; the next call for ``slot`` may overwrite them."""
         return self.xp.empty(count, dtype)
 
     # ---- the three passes -----------------------------------------------------------------------
@@ -331,7 +331,7 @@ _LOCAL = threading.local()
 class _Finish:
     """Bias and activation, in place on contiguous blocks of shape (positions, F).
 
-    Adding a short vector to many rows is slow on a CPU, so the bias is repeated to the width of an output row.
+    Adding a short vector to many rows is slow on a CPU: the bias is repeated to the width of an output row.
     """
 
     def __init__(self, backend, bias, activation, width: int):

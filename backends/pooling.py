@@ -40,7 +40,8 @@ class PoolingMixin:
         xp = self.xp
         y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
         for images in self._pool_blocks(x):
-            _reduce(xp, xp.maximum, self._pad_images(x[images], windows, _lowest(x.dtype)), windows, y[images])
+            source = self._pad_images(x[images], windows, _lowest(x.dtype))
+            _reduce(xp, xp.maximum, source, windows, y[images])
         return y
 
     def max_pool_backward(self, dy, x, y, windows: Windows):

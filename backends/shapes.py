@@ -333,8 +333,8 @@ def transposed_convolution(
     spatial, channels = split_format(x, data_format)
     if len(kernel) != rank + 2 or (channels is not None and kernel[-1] != channels):
         raise ValueError(
-            f"transposed convolution of inputs of shape {tuple(x)} (data_format={data_format!r}) needs a kernel "
-            f"of shape (*window, filters, {channels}) with {rank} window axes, came {tuple(kernel)}"
+            f"transposed convolution of inputs of shape {tuple(x)} (data_format={data_format!r}) needs a "
+            f"kernel of shape (*window, filters, {channels}) with {rank} window axes, came {tuple(kernel)}"
         )
     if bias is not None and tuple(bias) != (kernel[-2],):
         raise ValueError(f"transposed convolution: bias must have shape ({kernel[-2]},), came {tuple(bias)}")

@@ -34,8 +34,9 @@ bias_constraint : str or object, optional
     """
 
     def __init__(
-        self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, groups=1,
-        activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+        self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
+        groups=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, **kwargs,
     ):
@@ -62,8 +63,8 @@ bias_constraint : str or object, optional
             )
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
-                f"layer {self.name!r}: strides={self.strides} and dilation_rate={self.dilation_rate}; one of the "
-                "two must be 1 (ops.conv takes both)"
+                f"layer {self.name!r}: strides={self.strides} and dilation_rate={self.dilation_rate}; one of "
+                "the two must be 1 (ops.conv takes both)"
             )
         self.input_spec = InputSpec(ndim=rank + 2)
 
@@ -108,7 +109,8 @@ bias_constraint : str or object, optional
     def convolution_op(self, inputs, kernel):
         """Convolve without bias and activation; subclasses may override it, to change the kernel first."""
         return ops.convolution(
-            inputs, kernel, None, self.strides, self.padding, self.data_format, self.dilation_rate, self.groups
+            inputs, kernel, None, self.strides, self.padding, self.data_format, self.dilation_rate,
+            self.groups,
         )
 
     def call(self, inputs):
@@ -200,9 +202,9 @@ activity_regularizer, kernel_constraint, bias_constraint
         bias_constraint=None, **kwargs,
     ):
         super().__init__(
-            1, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
-            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
-            kernel_constraint, bias_constraint, **kwargs,
+            1, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation,
+            use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            activity_regularizer, kernel_constraint, bias_constraint, **kwargs,
         )
 
 
@@ -240,14 +242,15 @@ activity_regularizer, kernel_constraint, bias_constraint
 
     def __init__(
         self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1),
-        groups=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+        groups=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
         kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
         bias_constraint=None, **kwargs,
     ):
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
-            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
-            kernel_constraint, bias_constraint, **kwargs,
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation,
+            use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            activity_regularizer, kernel_constraint, bias_constraint, **kwargs,
         )
 
 

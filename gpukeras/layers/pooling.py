@@ -111,7 +111,9 @@ class MaxPooling2D(_MaxPooling):
     (4, 13, 13, 32)
     """
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs):
+    def __init__(
+        self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs
+    ):
         super().__init__(2, pool_size, strides, padding, data_format, name, **kwargs)
 
 
@@ -157,7 +159,9 @@ class AveragePooling2D(_AveragePooling):
     (4, 13, 13, 32)
     """
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs):
+    def __init__(
+        self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, name=None, **kwargs
+    ):
         super().__init__(2, pool_size, strides, padding, data_format, name, **kwargs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpukeras import autograd, config, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
-from gpukeras.ops.conv import _channels_back, _channels_last, _plain, with_shape
+from gpukeras.ops.convolutions import _channels_back, _channels_last, _plain, with_shape
 
 
 def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):

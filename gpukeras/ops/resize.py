@@ -8,7 +8,7 @@ from gpukeras import config
 from gpukeras.backends import shapes
 from gpukeras.backends.resize import INTERPOLATIONS, weights
 from gpukeras.op import op
-from gpukeras.ops.conv import with_shape
+from gpukeras.ops.convolutions import with_shape
 
 
 def resize(
@@ -82,7 +82,9 @@ def _fit(images, size, data_format: str, fill_value):
     first = _first_axis(images.shape, data_format)
     h, w = images.shape[first : first + 2]
     if h is None or w is None:
-        raise ValueError(f"resize to an aspect ratio needs known height and width, came {tuple(images.shape)}")
+        raise ValueError(
+            f"resize to an aspect ratio needs known height and width, came {tuple(images.shape)}"
+        )
     by_width, by_height = int(w * size[0] / size[1]), int(h * size[1] / size[0])
     if fill_value is None:
         new = min(h, max(1, by_width)), min(w, max(1, by_height))

@@ -50,7 +50,8 @@ def naive_resize(x, size, interpolation="bilinear", antialias=False, data_format
 @pytest.mark.parametrize("size", [(8, 10), (7, 3), (4, 9), (4, 5), (1, 1)])
 @pytest.mark.parametrize("antialias", [False, True])
 def test_resize(backend, method, size, antialias):
-    check_op(ops.image.resize, [RNG.standard_normal((2, 4, 5, 3))], naive_resize, settings=(size, method, antialias))
+    check_op(ops.image.resize, [RNG.standard_normal((2, 4, 5, 3))], naive_resize,
+             settings=(size, method, antialias))
 
 
 @pytest.mark.parametrize("method", ["nearest", "bicubic"])
@@ -105,7 +106,8 @@ def test_empty_batch(backend):
 @pytest.mark.parametrize("settings, words", [
     (dict(size=(3,)), "height, width"), (dict(size=(3, 0)), "both positive"),
     (dict(size=(3, 3), interpolation="area"), "interpolation must be one of"),
-    (dict(size=(3, 3), fill_mode="reflect"), "fill_mode"), (dict(size=(3, 3), data_format="HWC"), "data_format"),
+    (dict(size=(3, 3), fill_mode="reflect"), "fill_mode"),
+    (dict(size=(3, 3), data_format="HWC"), "data_format"),
     (dict(size=(3, 3), crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), "exclude each other"),
 ])
 def test_errors(settings, words):
@@ -120,7 +122,8 @@ def test_errors(settings, words):
 @pytest.mark.parametrize("settings", [{}, dict(antialias=True), dict(crop_to_aspect_ratio=True),
                                       dict(pad_to_aspect_ratio=True, fill_value=-1.0)])
 def test_as_keras(real_keras, method, settings):
-    for shape, size in [((2, 4, 6, 3), (8, 12)), ((2, 4, 6, 3), (3, 5)), ((1, 7, 5, 2), (5, 9)), ((5, 5, 1), (3, 4))]:
+    for shape, size in [((2, 4, 6, 3), (8, 12)), ((2, 4, 6, 3), (3, 5)), ((1, 7, 5, 2), (5, 9)),
+                        ((5, 5, 1), (3, 4))]:
         x = RNG.standard_normal(shape).astype("float32")
         want = np.asarray(real_keras.ops.image.resize(x, size, interpolation=method, **settings))
         found = ops.image.resize(x, size, interpolation=method, **settings)

@@ -88,8 +88,8 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
     found = inputs.shape[-1 if data_format == "channels_last" else 1]
     if found is not None and found != channels:
         raise ValueError(
-            f"depthwise_conv: the kernel of shape {tuple(kernel.shape)} is for {channels} channels, the inputs "
-            f"of shape {tuple(inputs.shape)} have {found} (data_format={data_format!r})"
+            f"depthwise_conv: the kernel of shape {tuple(kernel.shape)} is for {channels} channels, the "
+            f"inputs of shape {tuple(inputs.shape)} have {found} (data_format={data_format!r})"
         )
     kernel = ops.reshape(kernel, (*window, 1, channels * multiplier))
     return convolution(
@@ -99,7 +99,8 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
 
 
 def separable_conv(
-    inputs, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None, dilation_rate=1,
+    inputs, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None,
+    dilation_rate=1,
 ):
     """Convolve each channel by itself, then mix the channels at every position.
 
@@ -220,9 +221,12 @@ def convolution(
 
     def vjp(dy):
         if autograd.recording():
-            dz = dy if activation is None else _through_activation(
-                dy, activation, convolution(inputs, kernel, bias, strides, padding, data_format, dilation_rate,
-                                            groups))
+            dz = dy
+            if activation is not None:
+                z = convolution(
+                    inputs, kernel, bias, strides, padding, data_format, dilation_rate, groups
+                )
+                dz = _through_activation(dy, activation, z)
             settings = dict(windows=windows, data_format=data_format, groups=groups)
             dx = convolution_data(dz, kernel, **settings) if wanted[0] else None
             dw = convolution_kernel(inputs, dz, **settings) if wanted[1] else None
@@ -385,7 +389,7 @@ def _sum_positions(dy, data_format: str):
 
 
 def _through_activation(dy, activation: str, z):
-    """Return ``dy`` times the derivative of the activation at ``z``, by ops: it can be differentiated again."""
+    """Return ``dy`` times the derivative of the activation at ``z``, by ops, to be differentiated again."""
     from gpukeras import ops
 
     if activation == "relu":
