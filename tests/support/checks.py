@@ -252,7 +252,7 @@ def _compare_directions(what, inputs, places, exact, value, seed, directions, rt
             ends = []
             for step in (STEP, -STEP):
                 moved = list(inputs)
-                moved[i] = inputs[i] + step * way
+                moved[i] = np.asarray(inputs[i] + step * way)
                 ends.append(value(moved))
             numeric = (ends[0] - ends[1]) / (2 * STEP)
             along = float(np.vdot(dx, way))
