@@ -496,7 +496,9 @@ def split_points(size, indices_or_sections, even: bool = True) -> list[int]:
         small, extra = divmod(size, parts)
         return [i * small + min(i, extra) for i in range(parts + 1)]
     if size is None:
-        return [0, *(int(i) for i in indices_or_sections), None]  # type: ignore[list-item]
+        # Cuts are taken to lie inside the axis, as they do in all but odd cases.
+        cuts = [None if i < 0 else i for i in map(int, indices_or_sections)]
+        return [0, *cuts, None]  # type: ignore[list-item]
     inner = [min(i + size if i < 0 else i, size) for i in (int(i) for i in indices_or_sections)]
     return [0, *(max(i, 0) for i in inner), size]
 
