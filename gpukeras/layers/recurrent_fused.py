@@ -1,0 +1,311 @@
+"""SimpleRNN, GRU and LSTM: all steps in one op."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+
+from gpukeras import activations, ops
+from gpukeras.layers.input_spec import InputSpec
+from gpukeras.layers.recurrent import RNN
+from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from gpukeras.ops import recurrent as fused
+
+
+def _of_cell(name: str):
+    return property(lambda self: getattr(self.cell, name), doc=f"``{name}`` of the cell.")
+
+
+@functools.cache
+def _fused_names() -> dict:
+    """Activation functions the fused steps know, with their names there."""
+    found = {}
+    for name in fused.ACTIVATIONS:
+        for module in (activations, ops):
+            if hasattr(module, name):
+                found[getattr(module, name)] = name
+    return found
+
+
+def _fused_name(function) -> str | None:
+    """Return the name under which the fused steps know an activation, or ``None``: any other function."""
+    if function is None:
+        return "linear"
+    try:
+        return _fused_names().get(function)
+    except TypeError:  # a callable object that cannot be hashed is none of ours
+        return None
+
+
+class _Fused(RNN):
+    """An RNN whose cell is built in: runs as one op unless something asks for single steps.
+
+    Single steps run with ``unroll=True``, with an activation the fused steps do not know, or with a cell
+    whose ``call`` was replaced. Both ways give the same results.
+    """
+
+    op = None
+    cell_class: type
+
+    def __init__(self, cell, *, use_cudnn="auto", **kwargs):
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(f"use_cudnn must be 'auto', True or False, came {use_cudnn!r}")
+        super().__init__(cell, **kwargs)
+        self.use_cudnn = use_cudnn  # accepted for compatibility: there is one implementation
+        self.input_spec = InputSpec(ndim=3)
+
+    units = _of_cell("units")
+    activation = _of_cell("activation")
+    use_bias = _of_cell("use_bias")
+    kernel_initializer = _of_cell("kernel_initializer")
+    recurrent_initializer = _of_cell("recurrent_initializer")
+    bias_initializer = _of_cell("bias_initializer")
+    kernel_regularizer = _of_cell("kernel_regularizer")
+    recurrent_regularizer = _of_cell("recurrent_regularizer")
+    bias_regularizer = _of_cell("bias_regularizer")
+    kernel_constraint = _of_cell("kernel_constraint")
+    recurrent_constraint = _of_cell("recurrent_constraint")
+    bias_constraint = _of_cell("bias_constraint")
+    dropout = _of_cell("dropout")
+    recurrent_dropout = _of_cell("recurrent_dropout")
+    seed = _of_cell("seed")
+    implementation = _of_cell("implementation")
+
+    def _settings(self) -> dict | None:
+        """Return the settings of the fused op, or ``None`` where single steps must run."""
+        cell = self.cell
+        if self.unroll or type(cell).call is not self.cell_class.call:
+            return None
+        found = {"activation": _fused_name(cell.activation)}
+        if hasattr(cell, "recurrent_activation"):
+            found["recurrent_activation"] = _fused_name(cell.recurrent_activation)
+        if hasattr(cell, "reset_after"):
+            found["reset_after"] = cell.reset_after
+        return None if None in found.values() else found
+
+    def _zero_states(self, sequences):
+        own = type(self).get_initial_state is RNN.get_initial_state
+        if own and self._settings() is not None and type(self.cell) is self.cell_class:
+            return [None] * len(self.state_size)  # the op starts from zeros by itself
+        return super()._zero_states(sequences)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False, constants=None):
+        settings = None if constants is not None else self._settings()
+        if settings is None:
+            return super().inner_loop(sequences, initial_state, mask, training, constants)
+        cell = self.cell
+        batch, _, features = sequences.shape
+        drop, recurrent_drop = cell.masks(
+            SimpleNamespace(shape=(batch, features), dtype=sequences.dtype),
+            SimpleNamespace(shape=(batch, cell.units), dtype=sequences.dtype), training,
+        )
+        output, *states = self.op(
+            sequences, *initial_state, cell.kernel, cell.recurrent_kernel, cell.bias, mask, drop,
+            recurrent_drop, go_backwards=self.go_backwards, return_sequences=self.return_sequences,
+            zero_output_for_mask=self.zero_output_for_mask, **settings,
+        )
+        return output, output, states
+
+    def get_config(self):
+        config = super().get_config()
+        del config["cell"]
+        of_cell = self.cell.get_config()
+        return config | {k: v for k, v in of_cell.items() if k not in ("name", "trainable", "dtype")}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def _cell_options(kwargs: dict) -> dict:
+    """Arguments that a layer shares with its cell; ``implementation`` belongs to the cell alone."""
+    return {
+        "dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True),
+        "implementation": kwargs.pop("implementation", 2),
+    }
+
+
+class SimpleRNN(_Fused):
+    """Fully connected recurrent layer: h' = activation(x W + h U + b).
+
+    Parameters
+    ----------
+    units : int
+        Size of the state and of each output.
+    activation : str or callable
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+    activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout : float
+        Fraction of the inputs, and of the states, that is dropped; the same ones at every step.
+    return_sequences, return_state, go_backwards, stateful, unroll
+        As in ``RNN``.
+    seed : int, optional
+        Of dropout.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> keras.layers.SimpleRNN(4)(keras.ops.ones((2, 5, 3))).shape
+    (2, 4)
+    """
+
+    op = staticmethod(ops.simple_rnn)
+    cell_class = SimpleRNNCell
+
+    def __init__(
+        self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
+        recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
+        recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
+        return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
+        seed=None, **kwargs,
+    ):
+        cell = SimpleRNNCell(
+            units, activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, name="simple_rnn_cell", **_cell_options(kwargs),
+        )
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs,
+        )
+
+
+class GRU(_Fused):
+    """Gated recurrent units; the formula stands at ``ops.gru``.
+
+    Parameters
+    ----------
+    units : int
+        Size of the state and of each output.
+    activation, recurrent_activation : str or callable
+        Of the candidate state, and of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+    activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout : float
+        Fraction of the inputs, and of the states, that is dropped; the same ones at every step.
+    seed : int, optional
+        Of dropout.
+    return_sequences, return_state, go_backwards, stateful, unroll
+        As in ``RNN``.
+    reset_after : bool
+        Apply the reset gate after the product with the recurrent kernel (the default since ``tf.keras`` 2)
+        instead of before (standalone Keras 2).
+    use_cudnn : "auto" or bool
+        Accepted for compatibility.
+
+    References
+    ----------
+    Cho et al.: Learning Phrase Representations using RNN Encoder-Decoder, arXiv:1406.1078
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> y, h = keras.layers.GRU(4, return_sequences=True, return_state=True)(keras.ops.ones((2, 5, 3)))
+    >>> y.shape, h.shape
+    ((2, 5, 4), (2, 4))
+    """
+
+    op = staticmethod(ops.gru)
+    cell_class = GRUCell
+    recurrent_activation = _of_cell("recurrent_activation")
+    reset_after = _of_cell("reset_after")
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+        kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0,
+        recurrent_dropout=0.0, seed=None, return_sequences=False, return_state=False, go_backwards=False,
+        stateful=False, unroll=False, reset_after=True, use_cudnn="auto", **kwargs,
+    ):
+        cell = GRUCell(
+            units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
+            kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint, dropout=dropout, recurrent_dropout=recurrent_dropout,
+            reset_after=reset_after, seed=seed, name="gru_cell", **_cell_options(kwargs),
+        )
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, use_cudnn=use_cudnn,
+            **kwargs,
+        )
+
+
+class LSTM(_Fused):
+    """Long short-term memory; the formula stands at ``ops.lstm``.
+
+    Parameters
+    ----------
+    units : int
+        Size of the state and of each output.
+    activation, recurrent_activation : str or callable
+        Of the candidate and the output, and of the gates.
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str or Initializer
+    unit_forget_bias : bool
+        Start the bias of the forget gate at one.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
+    activity_regularizer : str or Regularizer, optional
+    kernel_constraint, recurrent_constraint, bias_constraint : str or Constraint, optional
+    dropout, recurrent_dropout : float
+        Fraction of the inputs, and of the states, that is dropped; the same ones at every step.
+    seed : int, optional
+        Of dropout.
+    return_sequences, return_state, go_backwards, stateful, unroll
+        As in ``RNN``; the states are h and c.
+    use_cudnn : "auto" or bool
+        Accepted for compatibility.
+
+    References
+    ----------
+    Hochreiter, Schmidhuber: Long Short-Term Memory, 1997, doi:10.1162/neco.1997.9.8.1735
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> x = keras.ops.ones((2, 5, 3))
+    >>> y, h, c = keras.layers.LSTM(4, return_state=True)(x)
+    >>> keras.layers.LSTM(4)(x, initial_state=[h, c]).shape
+    (2, 4)
+    """
+
+    op = staticmethod(ops.lstm)
+    cell_class = LSTMCell
+    recurrent_activation = _of_cell("recurrent_activation")
+    unit_forget_bias = _of_cell("unit_forget_bias")
+
+    def __init__(
+        self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
+        kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+        unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
+        activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, bias_constraint=None,
+        dropout=0.0, recurrent_dropout=0.0, seed=None, return_sequences=False, return_state=False,
+        go_backwards=False, stateful=False, unroll=False, use_cudnn="auto", **kwargs,
+    ):
+        cell = LSTMCell(
+            units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
+            kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer, unit_forget_bias=unit_forget_bias,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, name="lstm_cell", **_cell_options(kwargs),
+        )
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, use_cudnn=use_cudnn,
+            **kwargs,
+        )
