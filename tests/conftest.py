@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import pathlib
@@ -13,6 +14,7 @@ import pytest
 from gpukeras import backends
 
 
+@functools.cache
 def _gpu_problem() -> str | None:
     """Return why GPU tests cannot run here, or ``None``."""
     try:
@@ -22,11 +24,15 @@ def _gpu_problem() -> str | None:
     return None
 
 
+def pytest_runtest_setup(item):
+    # Here rather than in the fixture: pytest then folds all these skips into one line of its summary.
+    if item.get_closest_marker("gpu") and (problem := _gpu_problem()):
+        pytest.skip(f"GPU: {problem}")
+
+
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def backend(request):
     """Run the test on each device: new arrays are made there."""
-    if request.param == "gpu" and (problem := _gpu_problem()):
-        pytest.skip(f"GPU: {problem}")
     with backends.device_scope(request.param) as found:
         yield found
 
