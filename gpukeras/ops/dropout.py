@@ -67,7 +67,7 @@ def _noise_shape(shape, noise_shape):
     wanted = tuple(n if m is None else int(m) for m, n in zip(noise_shape, shape))
     if len(noise_shape) != len(shape) or any(m not in (1, n) for m, n in zip(wanted, shape)):
         raise ValueError(
-            f"dropout: noise_shape {tuple(noise_shape)} must have an entry for each axis of x (shape {shape}): "
+            f"dropout: noise_shape {tuple(noise_shape)} must have an entry for each axis of x ({shape}): "
             "1, the size of that axis, or None"
         )
     return wanted
