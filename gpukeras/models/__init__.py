@@ -1,13 +1,16 @@
 """Models: Sequential, functional and subclassed, with one training loop."""
 
 from gpukeras.registry import Registry
+from gpukeras.saving.model_file import load_model, save_model
 
-from .model import Functional, Model
+from .model import Functional, Model, clone_model, model_from_json
 from .sequential import Sequential
 
-__all__ = ["Functional", "Model", "Sequential"]
+__all__ = [
+    "Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model",
+]
 
-Registry(
-    "model", {"Model": Model, "Sequential": Sequential, "Functional": Functional},
-    module="keras", modules={"Functional": "keras.src.models.functional"},
+REGISTRY = Registry(
+    "model", {"Sequential": Sequential, "Functional": Functional, "Model": Model}, module="keras",
+    modules={"Functional": "keras.src.models.functional"},
 )

@@ -13,24 +13,7 @@ import numpy as np
 
 from gpukeras import backends, dtypes, random, tree
 from gpukeras.tensor import Tensor, to_array
-
-
-def unpack_x_y_sample_weight(data):
-    """Split a batch into ``(x, y, sample_weight)``, missing parts as ``None``."""
-    if isinstance(data, list):
-        data = tuple(data)
-    if not isinstance(data, tuple):
-        return data, None, None
-    if len(data) > 3 or not data:
-        raise ValueError(f"a batch must be x, (x,), (x, y) or (x, y, sample_weight), came {len(data)} parts")
-    return (*data, None, None)[:3]
-
-
-def pack_x_y_sample_weight(x, y=None, sample_weight=None):
-    """Return the shortest tuple that holds what is given."""
-    if y is None:
-        return (x,) if tree.is_nested(x) else x
-    return (x, y) if sample_weight is None else (x, y, sample_weight)
+from gpukeras.utils.structures import unpack_x_y_sample_weight
 
 
 def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None,

@@ -109,8 +109,12 @@ def model_from_graph_config(cls, config: dict, custom_objects: Mapping | None = 
             return {k: ends(v) for k, v in places.items()}
         if len(places) == 3 and isinstance(places[0], str):
             return made[places[0], places[1]][places[2]]
-        return [ends(p) for p in places]
+        found = [ends(p) for p in places]
+        return found[0] if old and len(found) == 1 else found
 
+    # Keras 2 wrote a single input as a list of one, and meant the input.
+    calls = [node for data in config["layers"] for node in data.get("inbound_nodes", ())]
+    old = not any(isinstance(node, Mapping) for node in calls)
     kind = Functional if cls is Model else cls
     model = kind(ends(config["input_layers"]), ends(config["output_layers"]), name=config.get("name"))
     if config.get("trainable") is False:

@@ -46,7 +46,7 @@ class Model(Trainer, Layer):
         inputs, outputs = given.pop("inputs", None), given.pop("outputs", None)
         if (inputs is None) != (outputs is None):
             raise ValueError("Model needs both inputs and outputs, or neither (a subclass with call())")
-        super().__init__(**given)
+        Layer.__init__(self, **given)
         Trainer.__init__(self)
         self._graph: Graph | None = None
         self._extra_losses: list[KerasTensor] = []
@@ -99,46 +99,51 @@ class Model(Trainer, Layer):
         )
 
     # ---- functional ------------------------------------------------------------------------------------
-    def _need_graph(self, what: str) -> Graph:
-        if self._graph is None:
+    def __getattr__(self, name):
+        if name in _OF_THE_GRAPH and self.__dict__.get("_graph") is None:
             raise AttributeError(
-                f"model {self.name!r} ({type(self).__name__}) has no symbolic {what}: it is subclassed, or a "
+                f"model {self.name!r} ({type(self).__name__}) has no symbolic {name}: it is subclassed, or a "
                 "Sequential model whose input shape is not known yet (start it with keras.Input)"
             )
+        return super().__getattr__(name)
+
+    def _need_graph(self) -> Graph:
+        if self._graph is None:
+            raise AttributeError  # Python asks __getattr__ next, which says why
         return self._graph
 
     @property
     def inputs(self) -> list[KerasTensor]:
-        return self._need_graph("inputs").inputs
+        return self._need_graph().inputs
 
     @property
     def outputs(self) -> list[KerasTensor]:
-        return self._need_graph("outputs").outputs
+        return self._need_graph().outputs
 
     @property
     def input(self):
-        graph = self._need_graph("input")
+        graph = self._need_graph()
         return graph.inputs_struct
 
     @property
     def output(self):
-        return self._need_graph("output").outputs_struct
+        return self._need_graph().outputs_struct
 
     @property
     def input_names(self) -> list[str]:
-        return self._need_graph("inputs").input_names
+        return self._need_graph().input_names
 
     @property
     def output_names(self) -> list[str]:
-        return self._need_graph("outputs").output_names
+        return self._need_graph().output_names
 
     @property
     def input_shape(self):
-        return tree.map_structure(lambda t: t.shape, self._need_graph("input").inputs_struct)
+        return tree.map_structure(lambda t: t.shape, self._need_graph().inputs_struct)
 
     @property
     def output_shape(self):
-        return tree.map_structure(lambda t: t.shape, self._need_graph("output").outputs_struct)
+        return tree.map_structure(lambda t: t.shape, self._need_graph().outputs_struct)
 
     def call(self, inputs, training=None, mask=None):
         if self._graph is None:
@@ -160,7 +165,7 @@ class Model(Trainer, Layer):
         """Add a loss: a tensor of this call, a function, or (functional) a symbolic tensor for every call."""
         if isinstance(loss, KerasTensor) and not CALLS.state.tracing:
             self._extra_losses.append(loss)
-            self._extra_graph = Graph(self._need_graph("inputs").inputs, list(self._extra_losses), self.name)
+            self._extra_graph = Graph(self._need_graph().inputs, list(self._extra_losses), self.name)
             return
         super().add_loss(loss)
 
@@ -227,7 +232,8 @@ class Model(Trainer, Layer):
             from gpukeras.models.functional_config import graph_config
 
             return graph_config(self)
-        return super().get_config()
+        base = super().get_config()
+        return self._auto_config(base) if type(self).get_config is Model.get_config else base
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Mapping | None = None):
@@ -271,6 +277,11 @@ class Model(Trainer, Layer):
             reset = getattr(layer, "reset_states", None) or getattr(layer, "reset_state", None)
             if getattr(layer, "stateful", False) and reset is not None:
                 reset()
+
+
+_OF_THE_GRAPH = frozenset({
+    "inputs", "outputs", "input", "output", "input_names", "output_names", "input_shape", "output_shape",
+})
 
 
 class Functional(Model):

@@ -126,7 +126,7 @@ def _widths(titles, rows, line_length, positions) -> list[int]:
         return needed
     over = sum(needed) - space
     for i in sorted(range(len(needed)), key=lambda i: -needed[i]):
-        cut = min(over, max(0, needed[i] - 18))
+        cut = min(over, max(0, needed[i] - 10))
         needed[i] -= cut
         over -= cut
     return needed

@@ -17,8 +17,9 @@ from gpukeras import autograd, tree
 from gpukeras.autograd import GradientTape
 from gpukeras.callbacks.logs import Logs
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
-from gpukeras.models.data import make_source, split_validation, unpack_x_y_sample_weight
+from gpukeras.models.data import make_source, split_validation
 from gpukeras.tensor import Tensor, Variable
+from gpukeras.utils.structures import unpack_x_y_sample_weight
 
 
 def to_host(logs) -> dict:
