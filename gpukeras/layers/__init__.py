@@ -1,4 +1,5 @@
 """Layers (``keras.layers``): every class listed here can be named in saved models."""
+# ruff: noqa: I001  (packed by hand)
 
 import inspect as _inspect
 
