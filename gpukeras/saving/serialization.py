@@ -355,7 +355,8 @@ def _read_name(name: str, kind: str, custom_objects, registry):
 
 
 def _read_lambda(inner, safe_mode):
-    if safe_mode and getattr(_local, "safe", True):
+    outer = getattr(_local, "safe", None)
+    if safe_mode if outer is None else outer:
         raise ValueError(
             "the configuration holds a lambda as Python bytecode, which could run anything. If you made it "
             "yourself, load it with safe_mode=False (or keras.config.enable_unsafe_deserialization())"
@@ -372,14 +373,14 @@ def _read_lambda(inner, safe_mode):
 
 
 class _safe:
-    """Carry ``safe_mode=False`` to the ``from_config`` methods below, which call back without it."""
+    """Let the outermost call decide: ``from_config`` methods call back with a ``safe_mode`` of their own."""
 
     def __init__(self, safe_mode: bool):
         self.safe_mode = safe_mode
 
     def __enter__(self):
-        self._before = getattr(_local, "safe", True)
-        _local.safe = self._before and self.safe_mode
+        self._before = getattr(_local, "safe", None)
+        _local.safe = self.safe_mode if self._before is None else self._before
 
     def __exit__(self, *exc):
         _local.safe = self._before
