@@ -182,8 +182,8 @@ def _arg(x, axis, keepdims, name):
     _, a = module(x)
     if not a.size:
         raise ValueError(f"{name} of a tensor of shape {a.shape} without elements")
-    found = getattr(a, name)(axis=axis).astype("int32")
-    return found.reshape(_arg_shape(a.shape, axis, keepdims)), None
+    shape = _arg_shape(a.shape, axis, keepdims)
+    return getattr(a, name)(axis=axis).astype("int32").reshape(shape), None
 
 
 @op(shape=_arg_shape, dtype="int32")
