@@ -34,6 +34,10 @@ class BasePooling(Layer):
         self.data_format = config.standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=rank + 2)
 
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)  # for its errors
+        self.built = True
+
     def _pool(self, inputs, **settings):
         raise NotImplementedError
 
