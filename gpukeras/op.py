@@ -186,7 +186,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
         elif isinstance(x, Tensor):
             if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
                 if x.dtype != _STATE.autocast:
-                    x = REGISTRY["cast"](x, _STATE.autocast)
+                    x = _read_as(x, _STATE.autocast)
         elif isinstance(x, (bool, int, float, np.generic)) and first is not None:
             kind = _scalar_dtype(x, common)
             x = Tensor(kind.type(x)) if scalars else Tensor(backend.asarray(x, kind))
@@ -195,6 +195,15 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
             x = Tensor(to_array(x, common if keep else None, backend))
         converted.append(x)
     return tuple(converted)
+
+
+def _read_as(variable, dtype):
+    """Cast a variable to the compute dtype; the cast itself reads it as it is."""
+    _STATE.autocast = None
+    try:
+        return REGISTRY["cast"](variable, dtype)
+    finally:
+        _STATE.autocast = dtype
 
 
 def _scalar_dtype(x, common: np.dtype) -> np.dtype:
