@@ -56,7 +56,8 @@ def matmul(x1, x2):
             dx1 = backend.matmul(d, b.T) if x1.uid else None
             dx2 = None
             if x2.uid:
-                dx2 = backend.matmul(a.reshape(-1, a.shape[-1]).T, d.reshape(-1, d.shape[-1]))
+                n = math.prod(a.shape[:-1])
+                dx2 = backend.matmul(a.reshape(n, a.shape[-1]).T, d.reshape(n, d.shape[-1]))
             if (dx1 is None or dx1.dtype == x1.dtype) and (dx2 is None or dx2.dtype == x2.dtype):
                 return dx1, dx2
             return _matmul_vjp(dy, x1, x2)
