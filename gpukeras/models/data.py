@@ -26,7 +26,7 @@ def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuf
         Where the data is empty, of unequal lengths, or given in a way that does not go together.
     """
     if _is_arrays(x):
-        return ArraySource(x, y, sample_weight, batch_size or 32, steps, shuffle, class_weight, what)
+        return ArraySource(x, y, sample_weight, 32 if batch_size is None else batch_size, steps, shuffle, class_weight, what)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(

@@ -112,7 +112,10 @@ class Graph:
                     values[slot] = value
             for slot in ends:
                 values[slot] = None
-        found = [values[s] for s in self._output_slots]
+        return self.pack([values[s] for s in self._output_slots])
+
+    def pack(self, found: list):
+        """Return the values of the outputs in their structure."""
         if len(found) == 1 and not isinstance(self.outputs_struct, Mapping):
             return found[0]  # a list of one output gives the output itself, as in Keras
         return tree.pack_sequence_as(self.outputs_struct, found)

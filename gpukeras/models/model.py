@@ -155,17 +155,19 @@ class Model(Trainer, Layer):
         if mask is not None:
             for value, one in zip(values, tree.flatten(mask), strict=True):
                 value._keras_mask = one
-        result = self._graph.run(values)
-        if self._extra_losses:
-            for tensor in self._extra_graph.run(values):
-                self.add_loss(tensor)
-        return result
+        if not self._extra_losses:
+            return self._graph.run(values)
+        found = self._loss_graph.run(values)
+        count = len(self._graph.outputs)
+        super().add_loss(list(found[count:]))
+        return self._graph.pack(found[:count])
 
     def add_loss(self, loss) -> None:
         """Add a loss: a tensor of this call, a function, or (functional) a symbolic tensor for every call."""
         if isinstance(loss, KerasTensor) and not CALLS.state.tracing:
             self._extra_losses.append(loss)
-            self._extra_graph = Graph(self._need_graph().inputs, list(self._extra_losses), self.name)
+            graph = self._need_graph()
+            self._loss_graph = Graph(graph.inputs_struct, [*graph.outputs, *self._extra_losses], self.name)
             return
         super().add_loss(loss)
 
