@@ -394,8 +394,7 @@ def _einsum_vjp(dy, operands, labels, result, known, place):
     from gpukeras import ops
 
     x, wanted = operands[place], labels[place]
-    others = [Tensor(o.array) if not o.uid and not isinstance(o, Tensor) else o
-              for i, o in enumerate(operands) if i != place]
+    others = [o for i, o in enumerate(operands) if i != place]
     parts = [p for i, p in enumerate(labels) if i != place]
     have = set(result).union(*parts)
     factors, names = [dy, *others], [result, *parts]
@@ -413,4 +412,8 @@ def _einsum_vjp(dy, operands, labels, result, known, place):
         if c not in have:  # summed in this operand alone: every element gets the same
             factors.append(ops.ones((known[c],), dtype=dy.dtype))
             names.append(c)
-    return unbroadcast(contract(factors, ",".join(names) + "->" + target), x)
+    dx = contract(factors, ",".join(names) + "->" + target)
+    whole = tuple(m if n == 1 else n for n, m in zip(dx.shape, x.shape))
+    if dx.shape != whole:  # the other operands had size 1 there
+        dx = ops.broadcast_to(dx, whole)
+    return unbroadcast(dx, x)
