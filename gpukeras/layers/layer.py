@@ -113,6 +113,8 @@ class Layer(Stateful):
             )
         if name in ("input_shape", "output_shape"):  # Keras 2; Keras 3 leaves the names to subclasses
             return tree.map_structure(shape_of, getattr(self, name.removesuffix("_shape")))
+        if isinstance(found := getattr(type(self), name, None), property):
+            return found.fget(self)  # it raised AttributeError itself: with its own message, please
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- to be written by subclasses ------------------------------------------------------------

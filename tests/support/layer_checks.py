@@ -242,7 +242,7 @@ def _flatten_shapes(shape):
     if isinstance(shape, (tuple, list)) and all(n is None or isinstance(n, int) for n in shape):
         assert isinstance(shape, tuple), f"a shape must be a tuple, came {shape!r}"
         return [shape]
-    items = shape.values() if isinstance(shape, dict) else shape
+    items = [shape[k] for k in sorted(shape)] if isinstance(shape, dict) else shape
     return [leaf for item in items for leaf in _flatten_shapes(item)]
 
 
