@@ -31,6 +31,8 @@ class ActivationMixin:
     def softmax(self, x, axis=-1):
         """Return exp(x) / sum(exp(x)) along ``axis`` (an int or a tuple)."""
         xp = self.xp
+        if x.dtype.itemsize == 2:  # differences and sums of halves overflow
+            return self.softmax(x.astype("float32"), axis).astype(x.dtype)
         if x.ndim and x.size and (axis == -1 or axis == x.ndim - 1):
             rows = x.reshape(-1, x.shape[-1])
             e = rows - self.row_max(rows)

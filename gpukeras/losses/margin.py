@@ -55,7 +55,10 @@ def dice(y_true, y_pred, axis=None):
 
 
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
-    """Return ``1 - TP / (TP + alpha FP + beta FN)`` over ``axis`` (``None``: all).
+    """Return ``1 - TP / (TP + alpha FN + beta FP)`` over ``axis`` (``None``: all).
+
+    ``TP = sum(y_true y_pred)``, ``FN = sum(y_true (1 - y_pred))``, ``FP = sum((1 - y_true) y_pred)``. Keras
+    describes ``alpha`` as the weight of false positives but computes this.
 
     References
     ----------
@@ -63,9 +66,9 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     """
     y_true, y_pred = align(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
-    false_positive = ops.sum((1.0 - y_true) * y_pred, axis=axis)
-    false_negative = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    return 1.0 - both / (both + false_positive * alpha + false_negative * beta + config.epsilon())
+    missed = ops.sum(y_true * (1.0 - y_pred), axis=axis)
+    added = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    return 1.0 - both / (both + missed * alpha + added * beta + config.epsilon())
 
 
 def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal=True, gamma=80, margin=0.4):
@@ -88,7 +91,7 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     -----
     With similarities ``s`` the loss is ``log(1 + sum_n exp(gamma a_n (s_n - m)) sum_p exp(-gamma a_p (s_p -
     1 + m)))`` with ``a_p = max(1 + m - s_p, 0)``, ``a_n = max(s_n + m, 0)``, for pairs ``p`` of equal and
-    ``n`` of different labels. The factors ``a`` are constants for the gradient.
+    ``n`` of different labels.
 
     References
     ----------
@@ -105,8 +108,8 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     different = ops.logical_not(equal)
     if remove_diagonal and ref_labels is None:
         equal = ops.logical_and(equal, ops.logical_not(ops.eye(labels.shape[0], dtype="bool")))
-    attract = ops.stop_gradient(ops.relu((1.0 + margin) - s))
-    repel = ops.stop_gradient(ops.relu(s + margin))
+    attract = ops.relu((1.0 + margin) - s)
+    repel = ops.relu(s + margin)
     positive = ops.where(equal, (s - (1.0 - margin)) * attract * -float(gamma), -1e9)
     negative = ops.where(different, (s - margin) * repel * float(gamma), -1e9)
     return ops.softplus(ops.logsumexp(positive, axis=1) + ops.logsumexp(negative, axis=1))
@@ -142,7 +145,7 @@ class Dice(LossFunctionWrapper):
 
 
 class Tversky(LossFunctionWrapper):
-    """Tversky loss: Dice with weights ``alpha`` of false positives and ``beta`` of false negatives."""
+    """Tversky loss: Dice with weights ``alpha`` and ``beta`` of the two kinds of error; see ``tversky``."""
 
     def __init__(
         self, alpha=0.5, beta=0.5, reduction="sum_over_batch_size", name="tversky", axis=None, dtype=None

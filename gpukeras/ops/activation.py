@@ -481,7 +481,9 @@ def log_softmax(x, axis=-1):
     xp, a = floating(x)
     if not isinstance(axis, int) and axis is not None:
         axis = shapes.normalize_axes(axis, a.ndim)
-    shifted = a - a.max(axis=axis, keepdims=True)
+    kind = a.dtype
+    wide = a.astype("float32") if kind.itemsize == 2 else a  # differences of halves overflow
+    shifted = wide - wide.max(axis=axis, keepdims=True)
     e = xp.exp(shifted)
     s = e.sum(axis=axis, keepdims=True)
     y = shifted - xp.log(s)
@@ -490,9 +492,10 @@ def log_softmax(x, axis=-1):
         if _STATE.tapes:
             ops = _ops()
             return dy - _softmax(x, axis) * ops.sum(dy, axis=axis, keepdims=True)
-        return dy.array - e * (dy.array.sum(axis=axis, keepdims=True) / s)
+        dx = dy.array - e * (dy.array.sum(axis=axis, keepdims=True) / s)
+        return dx if dx.dtype == kind else dx.astype(kind)
 
-    return y, vjp
+    return (y if y.dtype == kind else y.astype(kind)), vjp
 
 
 @op(shape=shapes.same, dtype="float")

@@ -178,9 +178,11 @@ def test_symbolic_call_replays_with_logits():
 
 @pytest.mark.parity
 def test_real_keras(real_keras):
+    # Not sparsemax: Keras 3.15 returns rows that do not sum to 1.
     x = X.astype("float32")
-    for name in [*ELEMENTWISE, "softmax", "log_softmax", "sparsemax", "glu"]:
+    for name in [*ELEMENTWISE, "softmax", "log_softmax", "glu"]:
         if name == "hard_sigmoid_keras2":
             continue
-        want = np.asarray(getattr(real_keras.ops, name)(x))
+        real = getattr(real_keras.ops, name, None) or getattr(real_keras.activations, name)
+        want = np.asarray(real(x))
         np.testing.assert_allclose(getattr(ops, name)(x).numpy(), want, 2e-5, 2e-6, err_msg=name)

@@ -1,0 +1,80 @@
+"""The generic methods, which a GPU runs where no kernel exists, agree with NumPy's own versions."""
+
+import numpy as np
+import pytest
+
+from gpukeras import backends
+from gpukeras.backends.base import Backend
+
+RNG = np.random.default_rng(6)
+
+
+class Generic(Backend):
+    """The contract with no override, on NumPy arrays."""
+
+    xp = np
+
+
+GENERIC, NUMPY = Generic(), backends.CPU
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (20, 7), (33, 100), (64, 4), (70000, 2)])
+def test_rows(shape):
+    x = RNG.standard_normal(shape).astype("float32")
+    for name in ("row_max", "row_sum", "column_sum", "relu", "sigmoid", "softmax"):
+        a, b = getattr(GENERIC, name)(x), getattr(NUMPY, name)(x)
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, 1e-4, 1e-2 if "sum" in name else 1e-6, err_msg=name)
+    out = x.copy()
+    assert NUMPY.relu(out, out=out) is out
+    np.testing.assert_array_equal(out, GENERIC.relu(x))
+    wide, k = NUMPY.widen(x)
+    assert wide.shape == (shape[0] // k, shape[1] * k)
+    np.testing.assert_array_equal(NUMPY.row_starts(*shape), GENERIC.row_starts(*shape))
+
+
+def test_shared_constants_cannot_be_written():
+    for constant in (NUMPY.ones(5, np.dtype("float32")), NUMPY.zeros(5, np.dtype("float32")), NUMPY.row_starts(2, 3)):
+        with pytest.raises(ValueError, match="read-only"):
+            constant[0] = 7
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "tanh", "sigmoid"])
+def test_dense(activation):
+    x, w, b, dy = (RNG.standard_normal(s).astype("float32") for s in ((6, 5), (5, 3), (3,), (6, 3)))
+    y = GENERIC.dense_forward(x, w, b, activation)
+    np.testing.assert_allclose(y, NUMPY.dense_forward(x, w, b, activation), 1e-5, 1e-6)
+    for a, c in zip(GENERIC.dense_backward(dy, x, w, y, activation, True, True, True),
+                    NUMPY.dense_backward(dy, x, w, y, activation, True, True, True)):
+        np.testing.assert_allclose(a, c, 1e-5, 1e-6)
+    assert GENERIC.dense_backward(dy, x, w, y, activation, False, False, False) == (None, None, None)
+
+
+def test_losses():
+    x, t = RNG.standard_normal((20, 5)).astype("float32"), RNG.random((20, 5)).astype("float32")
+    ids, dy = RNG.integers(0, 5, 20), RNG.standard_normal(20).astype("float32")
+    for target in (ids, t):
+        a, parts = GENERIC.softmax_cross_entropy(x, target)
+        b, others = NUMPY.softmax_cross_entropy(x, target)
+        np.testing.assert_allclose(a, b, 1e-5, 1e-6)
+        np.testing.assert_allclose(GENERIC.softmax_cross_entropy_backward(dy, parts, target),
+                                   NUMPY.softmax_cross_entropy_backward(dy, others, target), 1e-5, 1e-6)
+    GENERIC.check_labels(np.array([9]), 5)  # a GPU does not look at values
+
+
+def test_normalization():
+    x, g, b, dy = (RNG.standard_normal(s).astype("float32") for s in ((64, 4), (4,), (4,), (64, 4)))
+    for forward, backward in (("batch_norm_forward", "batch_norm_backward"), ("layer_norm_forward", "layer_norm_backward")):
+        found = [getattr(k, forward)(x, g, b, 0.01) for k in (GENERIC, NUMPY)]
+        np.testing.assert_allclose(found[0][0], found[1][0], 1e-4, 1e-5)
+        grads = [getattr(k, backward)(dy, r[-1]) for k, r in zip((GENERIC, NUMPY), found)]
+        for a, c in zip(*grads):
+            np.testing.assert_allclose(a, c, 1e-4, 1e-4)
+
+
+def test_embedding():
+    table, ids = RNG.standard_normal((6, 3)).astype("float32"), np.array([[0, 5], [5, 5]])
+    np.testing.assert_array_equal(GENERIC.embedding_forward(table, ids), NUMPY.embedding_forward(table, ids))
+    assert np.isnan(GENERIC.embedding_forward(table, np.array([6]))).all()
+    dy = RNG.standard_normal((2, 2, 3)).astype("float32")
+    np.testing.assert_allclose(GENERIC.embedding_backward(dy, ids, 6), NUMPY.embedding_backward(dy, ids, 6), 1e-6)
