@@ -275,11 +275,13 @@ class Bidirectional(Layer):
     def get_config(self):
         from gpukeras import saving
 
-        return super().get_config() | {
-            "merge_mode": self.merge_mode,
+        inner = {
             "layer": saving.serialize_keras_object(self.forward_layer),
             "backward_layer": saving.serialize_keras_object(self.backward_layer),
         }
+        for config in inner.values():
+            config.pop("build_config", None)  # the layers are copied when read, and built by this one
+        return super().get_config() | {"merge_mode": self.merge_mode} | inner
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
