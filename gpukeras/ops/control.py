@@ -93,7 +93,7 @@ def _length(xs, name, length=None) -> int:
     if length is not None:
         sizes.add(int(length))
     if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"{name} needs tensors with one known length along axis 0, came {sorted(map(str, sizes))}")
+        raise ValueError(f"{name} needs tensors with one known length along axis 0, came {sorted(str(n) for n in sizes)}")
     return sizes.pop()
 
 

@@ -32,7 +32,7 @@ def average(x, axis=None, weights=None):
     if weights is None:
         return ops.mean(x, axis)
     weights = as_tensor(weights)
-    if tuple(weights.shape) != tuple(x.shape):
+    if len(weights.shape) != len(x.shape) or len(x.shape) == 1 and tuple(weights.shape) != tuple(x.shape):
         if axis is None or not hasattr(axis, "__index__") or len(weights.shape) != 1:
             raise ValueError(
                 f"average: weights of shape {tuple(weights.shape)} for x of shape {tuple(x.shape)}; expected the same "
