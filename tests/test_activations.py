@@ -44,7 +44,8 @@ def test_relu_arguments():
     np.testing.assert_array_equal(run(), np.maximum(X, 0))
     np.testing.assert_allclose(run(alpha=0.1), run(negative_slope=0.1))
     np.testing.assert_array_equal(run(max_value=2.0), np.clip(X, 0, 2))
-    np.testing.assert_allclose(activations.leaky_relu(X, alpha=0.3).numpy(), np.where(X > 0, X, 0.3 * X), 1e-6)
+    np.testing.assert_allclose(activations.leaky_relu(X, alpha=0.3).numpy(), np.where(X > 0, X, 0.3 * X),
+                               1e-6)
     with pytest.raises(ValueError, match="max_value"):
         run(max_value=-1.0)
 
@@ -62,8 +63,10 @@ def test_real_keras(real_keras):
             continue
         args = (0.5, -1.0) if name == "threshold" else ()
         want = np.asarray(getattr(real_keras.activations, name)(X, *args))
-        np.testing.assert_allclose(np.asarray(getattr(activations, name)(X, *args)), want, 2e-5, 2e-6, err_msg=name)
+        np.testing.assert_allclose(np.asarray(getattr(activations, name)(X, *args)), want, 2e-5, 2e-6,
+                                   err_msg=name)
     for kwargs in ({"negative_slope": 0.1}, {"max_value": 2.0}, {"threshold": 1.0, "max_value": 3.0},
                    {"negative_slope": 0.2, "threshold": 0.5}, {"negative_slope": 0.1, "max_value": 2.0}):
         want = np.asarray(real_keras.activations.relu(X, **kwargs))
-        np.testing.assert_allclose(activations.relu(X, **kwargs).numpy(), want, 1e-5, 1e-6, err_msg=str(kwargs))
+        np.testing.assert_allclose(activations.relu(X, **kwargs).numpy(), want, 1e-5, 1e-6,
+                                   err_msg=str(kwargs))

@@ -74,11 +74,13 @@ def test_formula_and_gradient(backend, name):
         y = f(ops.convert_to_tensor(t, dtype=kind), ops.convert_to_tensor(P, dtype=dtype))
         assert y.dtype == dtype
         np.testing.assert_allclose(y.numpy(), want, tolerance, tolerance)
-    check_gradient(lambda p: f(ops.convert_to_tensor(t, dtype=None if t.dtype.kind == "i" else "float64"), p), [P])
+    check_gradient(lambda p: f(ops.convert_to_tensor(t, dtype=None if t.dtype.kind == "i" else "float64"),
+                               p), [P])
 
 
 def classes():
-    found = [c for _, c in inspect.getmembers(losses, inspect.isclass) if issubclass(c, losses.LossFunctionWrapper)]
+    found = [c for _, c in inspect.getmembers(losses, inspect.isclass) if issubclass(c,
+                                                                                     losses.LossFunctionWrapper)]
     return [c for c in found if c is not losses.LossFunctionWrapper]
 
 
@@ -159,9 +161,11 @@ def test_masks(backend):
     weights = np.array([1.0, 0.0, 2.0, 1.0])
     want = (values * mask * weights[:, None]).sum() / mask.sum()
     np.testing.assert_allclose(float(losses.MeanSquaredError()(t, prediction, weights)), want, 1e-4)
-    np.testing.assert_allclose(float(losses.MeanSquaredError(reduction="sum")(t, prediction)), values[mask].sum(), 1e-4)
+    np.testing.assert_allclose(float(losses.MeanSquaredError(reduction="sum")(t, prediction)),
+                               values[mask].sum(), 1e-4)
     prediction._keras_mask = ops.convert_to_tensor(mask[:, 0])
-    np.testing.assert_allclose(float(losses.MeanSquaredError()(t, prediction)), values[mask[:, 0]].mean(), 1e-4)
+    np.testing.assert_allclose(float(losses.MeanSquaredError()(t, prediction)), values[mask[:, 0]].mean(),
+                               1e-4)
 
 
 def test_ignore_class():
@@ -228,7 +232,8 @@ def test_labels_out_of_range():
 @pytest.mark.parametrize("alias, name", [
     ("mse", "mean_squared_error"), ("MSE", "mean_squared_error"), ("mae", "mean_absolute_error"),
     ("mape", "mean_absolute_percentage_error"), ("msle", "mean_squared_logarithmic_error"),
-    ("bce", "binary_crossentropy"), ("kld", "kl_divergence"), ("kullback_leibler_divergence", "kl_divergence"),
+    ("bce", "binary_crossentropy"), ("kld", "kl_divergence"), ("kullback_leibler_divergence",
+                                                               "kl_divergence"),
     ("logcosh", "log_cosh"), ("huber_loss", "huber"), ("cosine_proximity", "cosine_similarity"),
     ("cosine", "cosine_similarity"),
 ])
@@ -298,7 +303,8 @@ def test_circle_and_generalized():
         losses.CategoricalGeneralizedCrossEntropy(q=1.5)
     p = P / P.sum(-1, keepdims=True)
     want = (1 - p[np.arange(5), LABELS] ** 0.3) / 0.3
-    np.testing.assert_allclose(losses.categorical_generalized_cross_entropy(LABELS, p, 0.3).numpy(), want, 1e-5)
+    np.testing.assert_allclose(losses.categorical_generalized_cross_entropy(LABELS, p, 0.3).numpy(), want,
+                               1e-5)
     assert not losses.is_categorical_crossentropy("mse")
     assert losses.is_categorical_crossentropy(losses.CategoricalCrossentropy())
     assert losses.Reduction.SUM in losses.Reduction.all()
@@ -312,7 +318,8 @@ CASES = [
     ("binary_crossentropy", {"from_logits": True, "label_smoothing": 0.1}),
     ("binary_crossentropy", {"axis": 0}),
     ("categorical_crossentropy", {"from_logits": True, "label_smoothing": 0.2}),
-    ("binary_focal_crossentropy", {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5, "label_smoothing": 0.1}),
+    ("binary_focal_crossentropy", {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5,
+                                   "label_smoothing": 0.1}),
     ("binary_focal_crossentropy", {"from_logits": True}),
     ("categorical_focal_crossentropy", {"alpha": [0.1, 0.2, 0.3, 0.4], "gamma": 1.0, "label_smoothing": 0.1}),
     ("categorical_focal_crossentropy", {"from_logits": True}),
@@ -358,7 +365,8 @@ def test_real_keras_circle_and_ctc(real_keras):
         np.testing.assert_allclose(tape.gradient(found, x).numpy(), want, 1e-3, 1e-3)
     t, p = np.array([[1, 2, 0], [1, 1, 3]]), RNG.standard_normal((2, 6, 4)).astype("float32")
     np.testing.assert_allclose(losses.ctc(t, p).numpy(), np.asarray(real_keras.losses.ctc(t, p)), 1e-4)
-    want = np.asarray(real_keras.losses.categorical_generalized_cross_entropy(LABELS, P.astype("float32"), 0.7))
+    want = np.asarray(real_keras.losses.categorical_generalized_cross_entropy(LABELS, P.astype("float32"),
+                                                                              0.7))
     np.testing.assert_allclose(
         losses.categorical_generalized_cross_entropy(LABELS, P.astype("float32"), 0.7).numpy(), want, 1e-5
     )

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from gpukeras.backends.base import Backend
 
 from gpukeras import backends
-from gpukeras.backends.base import Backend
 
 RNG = np.random.default_rng(6)
 
@@ -34,7 +34,8 @@ def test_rows(shape):
 
 
 def test_shared_constants_cannot_be_written():
-    for constant in (NUMPY.ones(5, np.dtype("float32")), NUMPY.zeros(5, np.dtype("float32")), NUMPY.row_starts(2, 3)):
+    for constant in (NUMPY.ones(5, np.dtype("float32")), NUMPY.zeros(5, np.dtype("float32")),
+                     NUMPY.row_starts(2, 3)):
         with pytest.raises(ValueError, match="read-only"):
             constant[0] = 7
 
@@ -64,10 +65,10 @@ def test_losses():
 
 def test_normalization():
     x, g, b, dy = (RNG.standard_normal(s).astype("float32") for s in ((64, 4), (4,), (4,), (64, 4)))
-    for forward, backward in (("batch_norm_forward", "batch_norm_backward"), ("layer_norm_forward", "layer_norm_backward")):
-        found = [getattr(k, forward)(x, g, b, 0.01) for k in (GENERIC, NUMPY)]
+    for kind in ("batch_norm", "layer_norm"):
+        found = [getattr(k, f"{kind}_forward")(x, g, b, 0.01) for k in (GENERIC, NUMPY)]
         np.testing.assert_allclose(found[0][0], found[1][0], 1e-4, 1e-5)
-        grads = [getattr(k, backward)(dy, r[-1]) for k, r in zip((GENERIC, NUMPY), found)]
+        grads = [getattr(k, f"{kind}_backward")(dy, r[-1]) for k, r in zip((GENERIC, NUMPY), found)]
         for a, c in zip(*grads):
             np.testing.assert_allclose(a, c, 1e-4, 1e-4)
 
@@ -77,4 +78,5 @@ def test_embedding():
     np.testing.assert_array_equal(GENERIC.embedding_forward(table, ids), NUMPY.embedding_forward(table, ids))
     assert np.isnan(GENERIC.embedding_forward(table, np.array([6]))).all()
     dy = RNG.standard_normal((2, 2, 3)).astype("float32")
-    np.testing.assert_allclose(GENERIC.embedding_backward(dy, ids, 6), NUMPY.embedding_backward(dy, ids, 6), 1e-6)
+    np.testing.assert_allclose(GENERIC.embedding_backward(dy, ids, 6), NUMPY.embedding_backward(dy, ids, 6),
+                               1e-6)

@@ -83,10 +83,12 @@ def test_gelu_exact(backend):
 
 
 def test_threshold(backend):
-    check_op(ops.threshold, [X], lambda x, t, d: np.where(x > t, x, d), settings=(0.7, -3.0), second_order=True)
+    check_op(ops.threshold, [X], lambda x, t, d: np.where(x > t, x, d), settings=(0.7, -3.0),
+             second_order=True)
 
 
-@pytest.mark.parametrize("slope, top, threshold", [(0.0, 2.0, 0.0), (0.1, None, 0.5), (0.3, 1.5, -1.0), (0, None, 1)])
+@pytest.mark.parametrize("slope, top, threshold", [(0.0, 2.0, 0.0), (0.1, None, 0.5), (0.3, 1.5, -1.0), (0,
+                                                                                                         None, 1)])
 def test_clipped_relu(backend, slope, top, threshold):
     def reference(x, slope, top, threshold):
         y = np.where(x > threshold, x, slope * (x - threshold))
@@ -118,7 +120,8 @@ def test_kinks():
 @pytest.mark.parametrize("axis", [-1, 0, 1, (0, 1), None])
 def test_softmax(backend, axis):
     check_op(ops.softmax, [X], lambda x, axis: soft(x, axis), kwargs={"axis": axis}, second_order=True)
-    check_op(ops.log_softmax, [X], lambda x, axis: np.log(soft(x, axis)), kwargs={"axis": axis}, second_order=True)
+    check_op(ops.log_softmax, [X], lambda x, axis: np.log(soft(x, axis)), kwargs={"axis": axis},
+             second_order=True)
 
 
 def test_softmax_many_rows_and_ranks(backend):
@@ -129,7 +132,8 @@ def test_softmax_many_rows_and_ranks(backend):
 
 def test_extreme_values():
     x = np.array([[-1e4, 0.0, 1e4], [-200.0, -100.0, 200.0]], "float32")
-    for name in ("sigmoid", "softmax", "log_softmax", "softplus", "log_sigmoid", "silu", "mish", "elu", "gelu"):
+    for name in ("sigmoid", "softmax", "log_softmax", "softplus", "log_sigmoid", "silu", "mish", "elu",
+                 "gelu"):
         with keras.GradientTape() as tape:
             t = ops.convert_to_tensor(x)
             tape.watch(t)

@@ -26,7 +26,8 @@ def test_gradient_op(backend):
             total[i] += d
         return total
 
-    check_op(ops.embedding_gradient, [RNG.standard_normal((4, 3)), ids], reference, settings=(7,), second_order=True,
+    check_op(ops.embedding_gradient, [RNG.standard_normal((4, 3)), ids], reference, settings=(7,),
+             second_order=True,
              batch=(0, 1))
 
 

@@ -61,7 +61,8 @@ def test_sigmoid_cross_entropy(backend, axis):
         y = -t * np.log(p) - (1 - t) * np.log(1 - p)
         return y if axis is None else y.mean(axis)
 
-    check_op(ops.sigmoid_cross_entropy, [Z, T], reference, kwargs={"axis": axis}, second_order=True, batch=(0, 1))
+    check_op(ops.sigmoid_cross_entropy, [Z, T], reference, kwargs={"axis": axis}, second_order=True,
+             batch=(0, 1))
 
 
 def test_single_column(backend):
@@ -71,7 +72,8 @@ def test_single_column(backend):
 
 def test_mean_errors(backend):
     for t, p in [(T, Z), (T[:, :1], Z), (T[0], Z), (T[0], Z[0])]:
-        check_op(ops.mean_squared_error, [t, p], lambda t, p: ((t - p) ** 2).mean(-1), second_order=True, batch=())
+        check_op(ops.mean_squared_error, [t, p], lambda t, p: ((t - p) ** 2).mean(-1), second_order=True,
+                 batch=())
         check_op(ops.mean_absolute_error, [t, p], lambda t, p: abs(t - p).mean(-1), batch=())
 
 
@@ -162,7 +164,8 @@ def test_ctc_loss(backend):
     lengths, steps = np.array([3, 2, 1, 0]), np.array([5, 4, 3, 5])
 
     def reference(labels, logits, lengths, steps):
-        return np.array([ctc_by_enumeration(y[:n], x[:t]) for y, x, n, t in zip(labels, logits, lengths, steps)])
+        return np.array([ctc_by_enumeration(y[:n], x[:t]) for y, x, n, t in zip(labels, logits, lengths,
+                                                                                steps)])
 
     check_op(ops.ctc_loss, [labels, logits, lengths, steps], reference, batch=(0, 1), grad_rtol=1e-4)
 
@@ -191,4 +194,5 @@ def test_real_keras(real_keras):
     ]
     for name, args, kwargs in pairs:
         want = np.asarray(getattr(real_keras.ops, name)(*args, **kwargs))
-        np.testing.assert_allclose(getattr(ops, name)(*args, **kwargs).numpy(), want, 1e-4, 1e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(ops, name)(*args, **kwargs).numpy(), want, 1e-4, 1e-5,
+                                   err_msg=name)

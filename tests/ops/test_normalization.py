@@ -30,7 +30,8 @@ def batch(x, gamma=None, beta=None, mask=None, axis=-1, epsilon=1e-3):
 @pytest.mark.parametrize("shape, axis", [((6, 5), -1), ((4, 3, 5), -1), ((4, 5, 3), 1), ((2, 4, 4, 3), 3)])
 def test_batch_training(backend, shape, axis):
     x, c = RNG.standard_normal(shape) * 2 + 1, shape[axis]
-    check_op(ops.batch_normalization_training, [x, RNG.standard_normal(c), RNG.standard_normal(c), None], batch,
+    check_op(ops.batch_normalization_training, [x, RNG.standard_normal(c), RNG.standard_normal(c), None],
+             batch,
              kwargs={"axis": axis, "epsilon": 0.01}, second_order=True, rtol=1e-4)
 
 
@@ -49,7 +50,8 @@ def test_batch_mask(backend, lead):
 def test_batch_wide_rows(backend):
     """Few channels and many samples: the view with repeated vectors."""
     x = RNG.standard_normal((256, 4))
-    check_op(ops.batch_normalization_training, [x, RNG.standard_normal(4), RNG.standard_normal(4), None], batch,
+    check_op(ops.batch_normalization_training, [x, RNG.standard_normal(4), RNG.standard_normal(4), None],
+             batch,
              rtol=1e-4)
 
 
@@ -81,7 +83,8 @@ def test_batch_inference(backend, shape, axis, affine):
         y = (x - mean.reshape(s)) / np.sqrt(var.reshape(s) + 0.01)
         return y if scale is None else y * scale.reshape(s) + offset.reshape(s)
 
-    check_op(f, [RNG.standard_normal(shape), mean, var, offset, scale], reference, second_order=True, rtol=1e-4)
+    check_op(f, [RNG.standard_normal(shape), mean, var, offset, scale], reference, second_order=True,
+             rtol=1e-4)
 
 
 @pytest.mark.parametrize("axis", [-1, 1, (1, 2), (0, 2), 0])
@@ -124,7 +127,8 @@ def test_real_keras(real_keras):
     x = X.astype("float32")
     g, b = (RNG.standard_normal(5).astype("float32") for _ in range(2))
     want = real_keras.ops.layer_normalization(x, g, b, axis=-1, epsilon=1e-3)
-    np.testing.assert_allclose(ops.layer_normalization(x, g, b, axis=-1, epsilon=1e-3).numpy(), want, 1e-4, 1e-5)
+    np.testing.assert_allclose(ops.layer_normalization(x, g, b, axis=-1, epsilon=1e-3).numpy(), want, 1e-4,
+                               1e-5)
     want = real_keras.ops.rms_normalization(x, g, axis=-1)
     np.testing.assert_allclose(ops.rms_normalization(x, g, axis=-1).numpy(), want, 1e-4, 1e-5)
     mask = RNG.random((4, 3)) > 0.4
