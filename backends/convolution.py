@@ -35,7 +35,7 @@ def choose_backward_data(w_shape: tuple, windows: Windows) -> str:
     mirrored = (
         set(windows.strides) == {1}
         and all(low < r for low, r in zip(windows.lows, windows.reach))
-        and 4 * channels >= filters
+        and 16 * channels >= filters  # else the mirrored convolution has too few outputs for its copies
     )
     return "mirrored" if mirrored else "scatter"
 
@@ -311,7 +311,7 @@ class ConvolutionMixin:
 class NumpyConvolutionMixin:
     """Block sizes for the caches of a CPU, and buffers that stay warm from call to call."""
 
-    column_bytes = 1 << 20
+    column_bytes = 1 << 21
     kept_bytes = 1 << 23  # larger buffers are given back at once
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):

@@ -106,7 +106,7 @@ class PoolingMixin:
         for images in self._pool_blocks(dx):
             share = xp.multiply(dy[images], scale)
             if exact:
-                pairs = [n for o, k in zip(windows.out, windows.window) for n in (o, k)]
+                pairs = tuple(n for o, k in zip(windows.out, windows.window) for n in (o, k))
                 split = dx[images].reshape(len(share), *pairs, dy.shape[-1])
                 split[...] = share.reshape(len(share), *(n for o in windows.out for n in (o, 1)), -1)
             else:

@@ -57,9 +57,9 @@ class ResizeMixin:
     def repeat_blocks(self, x, factors: tuple[int, ...]):
         """Return ``x`` with every element repeated ``factors[i]`` times along axis ``i``."""
         xp = self.xp
-        pairs = [n for size, f in zip(x.shape, factors) for n in (size, f)]
-        single = [n for size in x.shape for n in (size, 1)]
-        y = xp.empty([n * f for n, f in zip(x.shape, factors)], x.dtype)
+        pairs = tuple(n for size, f in zip(x.shape, factors) for n in (size, f))
+        single = tuple(n for size in x.shape for n in (size, 1))
+        y = xp.empty(tuple(n * f for n, f in zip(x.shape, factors)), x.dtype)
         y.reshape(pairs)[...] = x.reshape(single)
         return y
 

@@ -46,7 +46,7 @@ class ZeroPadding2D(Layer):
         return {**super().get_config(), "padding": self.padding, "data_format": self.data_format}
 
 
-def _sides(padding, layer) -> tuple[tuple[int, int], tuple[int, int]]:
+def _sides(padding, layer) -> tuple[tuple[int, int], ...]:
     """Bring the three ways of writing the padding into ((top, bottom), (left, right))."""
     pairs = (padding, padding) if isinstance(padding, int) else tuple(padding)
     found = tuple((p, p) if isinstance(p, int) else tuple(p) for p in pairs)

@@ -369,3 +369,28 @@ def test_depthwise_and_separable_as_keras(real_keras, settings):
                                np.asarray(real_keras.ops.depthwise_conv(x, d, **settings)), 1e-5, 1e-5)
     np.testing.assert_allclose(ops.separable_conv(x, d, p, **settings).numpy(),
                                np.asarray(real_keras.ops.separable_conv(x, d, p, **settings)), 1e-4, 1e-4)
+
+
+def test_threads_do_not_share_buffers():
+    """Two threads convolving at once (a data loader and a training loop) do not disturb each other."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    jobs = [(draw(2, 9, 8, 5), draw(3, 3, 5, 4)) for _ in range(2)]
+    want = [naive_conv(x, w, padding="same") for x, w in jobs]
+
+    def run(i):
+        return [ops.conv(*jobs[i], padding="same").numpy() for _ in range(30)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for i, results in enumerate(pool.map(run, range(2))):
+            for y in results:
+                np.testing.assert_allclose(y, want[i], 1e-4, 1e-4)
+
+
+def test_results_do_not_share_buffers(backend):
+    """A later call leaves the results of an earlier one alone."""
+    x, w = draw(2, 6, 5, 4), draw(3, 3, 4, 4)
+    first = ops.conv(x, w, padding="same")
+    before = first.numpy().copy()
+    ops.conv(2 * x, w, padding="same")
+    np.testing.assert_array_equal(first.numpy(), before)
