@@ -66,8 +66,10 @@ class Logs(dict):
         if fetch is not None:
             self._fetch = None
             dict.pop(self, _NOT_YET, None)
-            for key, value in fetch().items():
-                dict.setdefault(self, key, value)  # what a callback wrote before counts
+            written = dict.copy(self)
+            dict.clear(self)
+            dict.update(self, fetch())
+            dict.update(self, written)  # what a callback wrote before counts, and comes last
         return self
 
     def spelling(self, key) -> str | None:
