@@ -208,6 +208,8 @@ class GradientTape:
             grad = grads.get(source.uid) if source.uid in self._tracked else None
             if grad is None and unconnected == "zero":
                 grad = Tensor(source.backend.xp.zeros_like(source.array))
+            elif grad is not None and isinstance(grad.array, np.generic):
+                grad = Tensor(np.asarray(grad.array))  # NumPy makes scalars of 0-d arrays
             found.append(grad)
         return tree.pack_sequence_as(sources, found)
 

@@ -221,6 +221,20 @@ def test_incompatible_shapes():
         losses.CategoricalCrossentropy()(np.ones((3, 1)), np.ones((3, 1)))
 
 
+def test_large_class_numbers_stay_exact():
+    seen = []
+
+    def spy(y_true, y_pred):
+        seen.append(y_true)
+        return losses.sparse_categorical_crossentropy(y_true * 0, y_pred)
+
+    spy.converts_targets = False
+    losses.LossFunctionWrapper(spy)(np.array([2**24 + 1]), P[:1])
+    assert seen[0].tolist() == [2**24 + 1]
+    assert losses.SparseCategoricalCrossentropy().converts_targets is False
+    assert losses.LossFunctionWrapper(losses.sparse_categorical_crossentropy).converts_targets is False
+
+
 def test_labels_out_of_range():
     with pytest.raises(ValueError, match="label 9 is out of range: with 4 classes"):
         losses.SparseCategoricalCrossentropy()(np.array([0, 9, 1, 1, 1]), P)

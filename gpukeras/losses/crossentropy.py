@@ -228,6 +228,10 @@ def _smooth(y_true, y_pred, label_smoothing, axis):
     return y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
 
 
+for _f in (sparse_categorical_crossentropy, categorical_generalized_cross_entropy, ctc):
+    _f.converts_targets = False  # class numbers keep their integer type
+
+
 # ---- classes --------------------------------------------------------------------------------------
 class BinaryCrossentropy(LossFunctionWrapper):
     """Cross-entropy of yes-or-no targets; see ``binary_crossentropy``.
@@ -325,8 +329,6 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
     0.3466
     """
 
-    converts_targets = False
-
     def __init__(
         self, from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
         name="sparse_categorical_crossentropy", dtype=None,
@@ -337,8 +339,6 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
 
 class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
     """Loss for class numbers some of which are wrong; see ``categorical_generalized_cross_entropy``."""
-
-    converts_targets = False
 
     def __init__(
         self, q=0.5, reduction="sum_over_batch_size", name="categorical_generalized_cross_entropy", dtype=None
@@ -357,8 +357,6 @@ class KLDivergence(LossFunctionWrapper):
 
 class CTC(LossFunctionWrapper):
     """Loss of label sequences without alignment; see ``ctc``. Arguments as in ``Loss``."""
-
-    converts_targets = False
 
     def __init__(self, reduction="sum_over_batch_size", name="ctc", dtype=None):
         super().__init__(ctc, reduction, name, dtype)

@@ -129,6 +129,7 @@ class LossFunctionWrapper(Loss):
     def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
         super().__init__(name=name or getattr(fn, "__name__", None), reduction=reduction, dtype=dtype)
         self.fn = fn
+        self.converts_targets = getattr(fn, "converts_targets", True)
         self._fn_kwargs = kwargs
         for key, value in kwargs.items():
             setattr(self, key, value)

@@ -115,6 +115,9 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     return ops.softplus(ops.logsumexp(positive, axis=1) + ops.logsumexp(negative, axis=1))
 
 
+circle.converts_targets = False  # labels keep their integer type
+
+
 # ---- classes --------------------------------------------------------------------------------------
 class Hinge(LossFunctionWrapper):
     """Hinge loss of targets -1 and 1; arguments as in ``Loss``."""
@@ -155,8 +158,6 @@ class Tversky(LossFunctionWrapper):
 
 class Circle(LossFunctionWrapper):
     """Circle loss of embeddings; see ``circle``. Further arguments as in ``Loss``."""
-
-    converts_targets = False
 
     def __init__(
         self, gamma=80.0, margin=0.4, remove_diagonal=True, reduction="sum_over_batch_size", name="circle",

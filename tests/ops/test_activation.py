@@ -87,8 +87,9 @@ def test_threshold(backend):
              second_order=True)
 
 
-@pytest.mark.parametrize("slope, top, threshold", [(0.0, 2.0, 0.0), (0.1, None, 0.5), (0.3, 1.5, -1.0), (0,
-                                                                                                         None, 1)])
+@pytest.mark.parametrize(
+    "slope, top, threshold", [(0.0, 2.0, 0.0), (0.1, None, 0.5), (0.3, 1.5, -1.0), (0, None, 1)]
+)
 def test_clipped_relu(backend, slope, top, threshold):
     def reference(x, slope, top, threshold):
         y = np.where(x > threshold, x, slope * (x - threshold))
@@ -190,3 +191,12 @@ def test_real_keras(real_keras):
         real = getattr(real_keras.ops, name, None) or getattr(real_keras.activations, name)
         want = np.asarray(real(x))
         np.testing.assert_allclose(getattr(ops, name)(x).numpy(), want, 2e-5, 2e-6, err_msg=name)
+
+
+def test_scalars_have_array_gradients():
+    for name in ("relu", "sigmoid", "gelu"):
+        x = ops.convert_to_tensor(0.7)
+        with keras.GradientTape() as tape:
+            tape.watch(x)
+            y = getattr(ops, name)(x)
+        assert isinstance(tape.gradient(y, x).array, np.ndarray)
