@@ -1,8 +1,8 @@
 """Random numbers for noise on the device: dropout, random ops.
 
-A *generator* is whatever ``new_generator`` returns; it is passed back to the drawing methods and advances with
-every draw. Weights and shuffles do not come from here but from ``gpukeras.random.host_generator``, so that both
-devices start equal.
+A *generator* is whatever ``new_generator`` returns; it is passed back to the drawing methods and advances
+with every draw. Weights and shuffles do not come from here but from ``gpukeras.random.host_generator``, so
+that both devices start equal.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class RandomMixin:
 
     def beta(self, generator, shape, alpha, beta, dtype):
         """Return draws from beta distributions; both parameters broadcast to ``shape``."""
-        return generator.beta(alpha.astype("float64"), beta.astype("float64"), size=shape).astype(dtype, copy=False)
+        found = generator.beta(alpha.astype("float64"), beta.astype("float64"), size=shape)
+        return found.astype(dtype, copy=False)
 
     def binomial(self, generator, shape, counts, probabilities, dtype):
         """Return numbers of successes; both parameters broadcast to ``shape``."""

@@ -11,7 +11,7 @@ class ReductionMixin:
     """Generic reductions over ``xp``."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
-        """Return the sum of a float array over a sorted tuple of ``axes``, times ``scale``; float16 sums in float32."""
+        """Return the sum of a float array over sorted ``axes``, times ``scale``; float16 in float32."""
         if x.dtype == np.float16:
             y = x.sum(axis=axes, keepdims=keepdims, dtype=np.float32)
             return (y if scale is None else y * scale).astype(np.float16)
@@ -20,7 +20,7 @@ class ReductionMixin:
 
 
 class NumpyReductionMixin:
-    """Sums over leading axes as ``ones @ x``: BLAS walks memory once where ``sum`` starts anew for every row."""
+    """Sums over leading axes as ``ones @ x``: BLAS walks memory once, ``sum`` starts anew for every row."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
         count = len(axes)

@@ -1,8 +1,8 @@
 """Error functions, which NumPy lacks (the GPU backend takes CuPy's own).
 
 The coefficients were fitted for this file against 40-digit values: Chebyshev interpolation for float64, a
-reweighted least-squares rational for float32. Errors: below 2e-15 relative in float64 (``erfc`` where its argument
-is above 5: 1e-14, the rounding of x²), below 4e-7 in float32.
+reweighted least-squares rational for float32. Errors: below 2e-15 relative in float64 (``erfc`` where its
+argument is above 5: 1e-14, the rounding of x²), below 4e-7 in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _SMALL = (
 )
 # erfc(x) = t exp(-x² + sum c[k] T[k](2t - 1)), t = 2 / (2 + x), x >= 0
 _TAIL = (
-    -0.6513268598908547, 0.6419697923564902, 0.019476473204185836, -0.009561514786808632, -0.0009465953444820369,
+    -0.6513268598908547, 0.6419697923564902, 0.019476473204185836, -0.009561514786808632,
+    -0.0009465953444820369,
     0.00036683949785276145, 4.252332480690777e-05, -2.0278578112534242e-05, -1.6242900046470256e-06,
     1.3036558355805232e-06, 1.5626441722066142e-08, -8.523809591492654e-08, 6.5290544390988515e-09,
     5.059343495551469e-09, -9.91364156493033e-10, -2.273651222931836e-10, 9.646791102015527e-11,
@@ -38,7 +39,8 @@ _CENTRE = (
     -0.00417768164, 0.246640727, 1.50140941,
 )
 _EDGE = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
+    0.00943887047,
     1.00167406, 2.83297682,
 )
 
@@ -109,13 +111,15 @@ class SpecialMixin:
             edge = _horner(xp.sqrt(xp.maximum(w, 5)) - 3, _EDGE[::-1])
             y = xp.where(w < 5, inner, edge) * wide
             if x.dtype == np.float64:
-                # The fit ends at w = 16, where float32 does; beyond, the first terms of the asymptotic series.
+                # The fit ends at w = 16, where float32 does; beyond, the first terms of the asymptotic
+                # series.
                 far = xp.maximum(w, 16)
                 far = xp.sqrt(far + math.log(2) - 0.5 * xp.log(math.pi * far))
                 y = self._refine_erfinv(xp.abs(wide), xp.where(w < 16, xp.abs(y), far))
                 y = xp.copysign(y, wide)
             ends = xp.abs(wide) == 1
-            return xp.where(ends, xp.copysign(xp.full_like(wide, np.inf), wide), y).astype(x.dtype, copy=False)
+            y = xp.where(ends, xp.copysign(xp.full_like(wide, np.inf), wide), y)
+            return y.astype(x.dtype, copy=False)
 
     def _refine_erfinv(self, x, y):
         """Sharpen ``y`` with ``erf(y) = x`` by two Halley steps, on ``erfc`` where ``x`` is near 1."""

@@ -21,7 +21,8 @@ from gpukeras.registry import Registry
 from gpukeras.tensor import Tensor, Variable, to_array
 
 __all__ = [
-    "SeedGenerator", "beta", "binomial", "categorical", "dropout", "gamma", "host_generator", "normal", "randint",
+    "SeedGenerator", "beta", "binomial", "categorical", "dropout", "gamma", "host_generator", "normal",
+    "randint",
     "set_seed", "shuffle", "truncated_normal", "uniform",
 ]
 
@@ -119,7 +120,8 @@ class SeedGenerator:
         self._generators: dict[str, object] = {}
         with backends.device_scope("cpu"):  # host state: read at every next(), never by kernels
             self.state = Variable(
-                np.array([self.seed & 0xFFFFFFFF, 0], "uint32"), dtype="uint32", trainable=False, autocast=False,
+                np.array([self.seed & 0xFFFFFFFF, 0], "uint32"), dtype="uint32", trainable=False,
+                autocast=False,
                 name="seed_generator_state",
             )
 
@@ -161,7 +163,9 @@ class SeedGenerator:
 def _float_dtype(dtype, name) -> str:
     found = dtypes.standardize_dtype(dtype)
     if found not in dtypes.FLOATS:
-        raise ValueError(f"random.{name} draws floating values, came dtype {found!r}; expected one of {dtypes.FLOATS}")
+        raise ValueError(
+            f"random.{name} draws floating values, came dtype {found!r}; expected one of {dtypes.FLOATS}"
+        )
     return found
 
 
@@ -188,14 +192,18 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """
     backend = backends.current()
     dtype = _float_dtype(dtype, "normal")
-    return Tensor(backend.normal(device_generator(backend, seed), _shape(shape), float(mean), float(stddev), dtype))
+    return Tensor(
+        backend.normal(device_generator(backend, seed), _shape(shape), float(mean), float(stddev), dtype)
+    )
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     """Return draws from ``[minval, maxval)``; floating types only (see ``randint``)."""
     backend = backends.current()
     dtype = _float_dtype(dtype, "uniform")
-    return Tensor(backend.uniform(device_generator(backend, seed), _shape(shape), float(minval), float(maxval), dtype))
+    return Tensor(
+        backend.uniform(device_generator(backend, seed), _shape(shape), float(minval), float(maxval), dtype)
+    )
 
 
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
@@ -203,7 +211,9 @@ def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     backend = backends.current()
     dtype = _float_dtype(dtype, "truncated_normal")
     return Tensor(
-        backend.truncated_normal(device_generator(backend, seed), _shape(shape), float(mean), float(stddev), dtype)
+        backend.truncated_normal(
+            device_generator(backend, seed), _shape(shape), float(mean), float(stddev), dtype
+        )
     )
 
 
@@ -292,11 +302,12 @@ def beta(shape, alpha, beta, dtype=None, seed=None):
 
 
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
-    """Return how many of ``counts`` independent trials with the given ``probabilities`` succeed, as floats."""
+    """Return how many of ``counts`` independent trials with ``probabilities`` succeed, as floats."""
     backend = backends.current()
     dtype = _float_dtype(dtype, "binomial")
     counts, probabilities = to_array(counts, None, backend), to_array(probabilities, None, backend)
-    return Tensor(backend.binomial(device_generator(backend, seed), _shape(shape), counts, probabilities, dtype))
+    generator = device_generator(backend, seed)
+    return Tensor(backend.binomial(generator, _shape(shape), counts, probabilities, dtype))
 
 
 Registry("random number source", {"SeedGenerator": SeedGenerator}, module="keras.random")

@@ -158,7 +158,7 @@ def test_persistent(backend):
         tape.watch(x)
         y = x * x
         z = y * y
-    assert float(tape.gradient(z, x)) == 108 and float(tape.gradient(y, x)) == 6 and float(tape.gradient(z, y)) == 18
+    assert [float(tape.gradient(*pair)) for pair in ((z, x), (y, x), (z, y))] == [108, 6, 18]
 
 
 def test_gradient_inside_the_block(backend):
@@ -229,7 +229,9 @@ def test_is_tracked(backend):
 
 def test_changed_variable_is_an_error(backend):
     v = Variable([1.0, 2.0], name="kernel")
-    for change in (lambda: v.assign([3.0, 4.0]), lambda: v.assign_add([1.0, 1.0]), lambda: v.assign_sub([1.0, 1.0])):
+    for change in (
+        lambda: v.assign([3.0, 4.0]), lambda: v.assign_add([1.0, 1.0]), lambda: v.assign_sub([1.0, 1.0])
+    ):
         with GradientTape() as tape:
             y = v * v
             change()

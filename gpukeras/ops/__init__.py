@@ -43,7 +43,9 @@ from .control import (
 )
 from .recurrent import gru, lstm, simple_rnn
 
-from .convolutions import conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution
+from .convolutions import (
+    conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution,
+)
 from .pooling import average_pool, max_pool
 from .activation import (
     celu, clipped_relu, elu, gelu, glu, hard_shrink, hard_sigmoid, hard_sigmoid_keras2, hard_silu, hard_tanh,
@@ -65,7 +67,8 @@ from .normalization import (
 )
 from . import image
 from .shaping import (
-    bitcast, broadcast_to, expand_dims, flip, fliplr, flipud, moveaxis, ravel, rearrange, reshape, roll, rot90,
+    bitcast, broadcast_to, expand_dims, flip, fliplr, flipud, moveaxis, ravel, rearrange, reshape, roll,
+    rot90,
     squeeze, swapaxes, transpose, view,
 )
 from .blocks import depth_to_space, fold, space_to_depth, unfold

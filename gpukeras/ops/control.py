@@ -1,7 +1,7 @@
 """Control flow on tensors: cond, switch, loops, maps and scans.
 
-Code runs eagerly here, so these are Python branches and loops, and a tape records what actually ran. A GPU is waited
-for where a branch depends on a value.
+Code runs eagerly here, so these are Python branches and loops, and a tape records what actually ran. A GPU is
+waited for where a branch depends on a value.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gpukeras.tensor import Tensor
 def _truth(value, name) -> bool:
     if isinstance(value, KerasTensor):
         raise TypeError(
-            f"{name}: the condition is symbolic, so its value is not known while the model is built; use ops.where, "
-            "or put the branch into the call() of a custom layer"
+            f"{name}: the condition is symbolic, so its value is not known while the model is built; use "
+            "ops.where, or put the branch into the call() of a custom layer"
         )
     return bool(value)
 
@@ -81,7 +81,7 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
 
 
 def fori_loop(lower, upper, body_fun, init_val):
-    """Return ``init_val`` after ``init_val = body_fun(i, init_val)`` for ``i`` from ``lower`` to ``upper - 1``."""
+    """Return ``init_val`` after ``init_val = body_fun(i, init_val)`` for ``i`` in ``[lower, upper)``."""
     value = init_val
     for i in range(int(lower), int(upper)):
         value = body_fun(i, value)
@@ -93,7 +93,8 @@ def _length(xs, name, length=None) -> int:
     if length is not None:
         sizes.add(int(length))
     if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"{name} needs tensors with one known length along axis 0, came {sorted(str(n) for n in sizes)}")
+        found = sorted(str(n) for n in sizes)
+        raise ValueError(f"{name} needs tensors with one known length along axis 0, came {found}")
     return sizes.pop()
 
 
@@ -120,16 +121,17 @@ def map(f, xs):
     count = _length(xs, "map")
     if not count:
         raise ValueError("map over tensors of length 0: the results' shape is not known")
-    return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])  # noqa: B023
+    return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])
 
 
 def vectorized_map(function, elements):
-    """Apply ``function`` to the slices of ``elements`` along axis 0 and stack the results; same as ``map``."""
+    """Apply ``function`` to the slices of ``elements`` along axis 0 and stack the results, as ``map``."""
     return map(function, elements)
 
 
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
-    """Run ``carry, y = f(carry, x)`` over the slices ``x`` of ``xs``; return the last carry and all ``y`` stacked.
+    """Run ``carry, y = f(carry, x)`` over the slices ``x`` of ``xs``; return the last carry and the stacked
+    ``y``.
 
     Parameters
     ----------
@@ -162,7 +164,7 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         count = _length(xs, "scan", length)
     carry, ys = tree.map_structure(as_tensor, init), []
     for i in range(count - 1, -1, -1) if reverse else range(count):
-        x = None if xs is None else tree.map_structure(lambda t: t[i], xs)  # noqa: B023
+        x = None if xs is None else tree.map_structure(lambda t: t[i], xs)
         carry, y = f(carry, x)
         ys.append(y)
     if not ys:
@@ -234,7 +236,7 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
         Core axes are not supported: use ``ops.vectorized_map``.
     """
     if signature is not None:
-        raise NotImplementedError("vectorize: signature is not supported; use ops.vectorized_map over one axis")
+        raise NotImplementedError("vectorize: signature is not supported; use ops.vectorized_map")
     excluded = set(excluded or ())
 
     def call(*args, **kwargs):
@@ -272,8 +274,8 @@ def jvp(fun, primals, tangents, has_aux=False):
 
     Notes
     -----
-    The gradient is linear in the output gradient u, so differentiating ``<gradient(u), tangents>`` with respect to
-    u gives the derivative. The ops of ``fun`` must be differentiable twice.
+    The gradient is linear in the output gradient u, so differentiating ``<gradient(u), tangents>`` with
+    respect to u gives the derivative. The ops of ``fun`` must be differentiable twice.
     """
     from gpukeras import ops
 

@@ -15,7 +15,7 @@ from gpukeras.tensor import Tensor, to_array
 
 
 def _host(value):
-    """Return a number or NumPy array for ``value`` (which may be a tensor: ranges are made from host numbers)."""
+    """Return a number or NumPy array for ``value`` (maybe a tensor: ranges come from host numbers)."""
     return value.backend.to_numpy(value.array) if isinstance(value, Tensor) else value
 
 
@@ -99,7 +99,8 @@ def full_like(x, fill_value, dtype=None):
 # ---- matrices -------------------------------------------------------------------------------------
 def eye(N, M=None, k=0, dtype=None):
     """Return an (N, M) matrix with ones on diagonal ``k``."""
-    return Tensor(backends.current().xp.eye(int(N), None if M is None else int(M), k, dtypes.standardize_dtype(dtype)))
+    columns = None if M is None else int(M)
+    return Tensor(backends.current().xp.eye(int(N), columns, k, dtypes.standardize_dtype(dtype)))
 
 
 def identity(n, dtype=None):

@@ -51,7 +51,9 @@ def _linalg_call(name, function, *args, **kwargs):
     try:
         return function(*args, **kwargs)
     except np.linalg.LinAlgError as error:
-        raise ValueError(f"{name}: {error}; check the matrix, or add a small multiple of the identity") from error
+        raise ValueError(
+            f"{name}: {error}; check the matrix, or add a small multiple of the identity"
+        ) from error
 
 
 def _square_shape(x, *args, **kwargs):
@@ -113,7 +115,9 @@ def logdet(x):
 def _solve_shape(a, b, lower=False):
     _square("solve", a)
     if len(b) not in (len(a), len(a) - 1):
-        raise ValueError(f"solve: b must have shape (..., M) or (..., M, K), came {tuple(b)} beside a {tuple(a)}")
+        raise ValueError(
+            f"solve: b must have shape (..., M) or (..., M, K), came {tuple(b)} beside a {tuple(a)}"
+        )
     size = b[-2] if len(b) == len(a) else b[-1]
     if None not in (size, a[-1]) and size != a[-1]:
         raise ValueError(f"solve: a {tuple(a)} and b {tuple(b)} do not fit; expected {a[-1]} rows in b")
@@ -261,7 +265,8 @@ def matrix_rank(x, tol=None):
 # ---- factorisations -------------------------------------------------------------------------------
 @op(shape=_square_shape, dtype="float")
 def cholesky(x, upper=False):
-    """Return the triangular factor ``L`` of positive definite matrices, ``x = L Lᵀ`` (``upper``: ``x = Uᵀ U``).
+    """Return the triangular factor ``L`` of positive definite matrices, ``x = L Lᵀ`` (``upper``: ``x = Uᵀ
+    U``).
 
     Only the lower triangle of ``x`` is read; the gradient is symmetric.
     """
@@ -345,7 +350,8 @@ def _svd_shape(x, full_matrices=True, compute_uv=True):
         return (*x[:-2], k)
     lead = tuple(x[:-2])
     return [
-        (*lead, rows, rows if full_matrices else k), (*lead, k), (*lead, columns if full_matrices else k, columns)
+        (*lead, rows, rows if full_matrices else k), (*lead, k), (*lead, columns if full_matrices else k,
+        columns)
     ]
 
 
@@ -375,7 +381,9 @@ def svd(x, full_matrices=True, compute_uv=True):
 
     def vjp(dys):
         if _STATE.tapes:
-            raise NotImplementedError("svd has no second gradient; take the inner gradient outside the outer tape")
+            raise NotImplementedError(
+                "svd has no second gradient; take the inner gradient outside the outer tape"
+            )
         du, ds, dvh = dys if isinstance(dys, tuple) else (None, dys, None)
         if full and a.shape[-1] != a.shape[-2] and (du is not None or dvh is not None):
             raise NotImplementedError("svd: u and vh have gradients only with full_matrices=False")
@@ -413,8 +421,8 @@ def _svd_vjp(u, s, vh, du, ds, dvh):
 def eigh(x):
     """Return eigenvalues (rising) and eigenvectors (columns) of symmetric matrices.
 
-    Only the lower triangle is read; the gradient is symmetric and needs distinct eigenvalues where the vectors
-    are used.
+    Only the lower triangle is read; the gradient is symmetric and needs distinct eigenvalues where the
+    vectors are used.
     """
     xp, a, kind = _matrices("eigh", x)
     w, v = (m.astype(kind, copy=False) for m in xp.linalg.eigh(a))
@@ -483,7 +491,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
         Vectors: the p-norm (2 unless given; 0 counts what is not 0; ±inf the largest or smallest size).
         Matrices: ``"fro"`` (also ``None``), ``"nuc"``, ±1, ±2, ±inf.
     axis : int or pair of int, optional
-        One axis: vectors. Two: matrices. None: all of ``x`` flattened, or with ``ord`` a vector or matrix by rank.
+        One axis: vectors. Two: matrices. None: all of ``x`` flattened, or with ``ord`` a vector or matrix by
+        rank.
     keepdims : bool
 
     Examples

@@ -283,7 +283,8 @@ def hypot(x1, x2):
     """Return ``sqrt(x1² + x2²)`` without overflow in between; the gradient at (0, 0) is 0."""
     xp, a, b = float_pair(x1, x2)
     return xp.hypot(a, b), both(
-        x1, x2, lambda dy: dy * divide_no_nan(x1, hypot(x1, x2)), lambda dy: dy * divide_no_nan(x2, hypot(x1, x2))
+        x1, x2, lambda dy: dy * divide_no_nan(x1, hypot(x1, x2)), lambda dy: dy * divide_no_nan(x2, hypot(x1,
+        x2))
     )
 
 

@@ -46,7 +46,9 @@ def _invert(self):
 
 def _reshape(self, *newshape):
     """Return the same elements in another shape, given as a tuple or as separate sizes."""
-    return ops.reshape(self, newshape[0] if len(newshape) == 1 and not hasattr(newshape[0], "__index__") else newshape)
+    return ops.reshape(
+        self, newshape[0] if len(newshape) == 1 and not hasattr(newshape[0], "__index__") else newshape
+    )
 
 
 def _transpose(self, *axes):
@@ -142,7 +144,8 @@ METHODS = {
     **{
         name: getattr(ops, name)
         for name in (
-            "sum", "mean", "std", "var", "prod", "max", "min", "ptp", "argmax", "argmin", "all", "any", "cumsum",
+            "sum", "mean", "std", "var", "prod", "max", "min", "ptp", "argmax", "argmin", "all", "any",
+            "cumsum",
             "cumprod", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "copy", "dot", "sort",
             "argsort", "nonzero", "conj", "conjugate", "searchsorted",
         )

@@ -112,7 +112,9 @@ def _tensordot_shape(x1, x2, axes=2):
     first, second = _tensordot_axes(len(x1), len(x2), axes)
     for i, j in zip(first, second):
         if None not in (x1[i], x2[j]) and x1[i] != x2[j]:
-            raise ValueError(f"tensordot over axes {axes}: sizes differ in shapes {tuple(x1)} and {tuple(x2)}")
+            raise ValueError(
+                f"tensordot over axes {axes}: sizes differ in shapes {tuple(x1)} and {tuple(x2)}"
+            )
     return tuple(n for i, n in enumerate(x1) if i not in first) + tuple(
         n for i, n in enumerate(x2) if i not in second
     )
@@ -126,7 +128,8 @@ def tensordot(x1, x2, axes=2):
     ----------
     x1, x2 : tensor
     axes : int or pair of (int or sequence of int)
-        An int N: the last N axes of ``x1`` with the first N of ``x2``. A pair: those of ``x1``, those of ``x2``.
+        An int N: the last N axes of ``x1`` with the first N of ``x2``. A pair: those of ``x1``, those of
+        ``x2``.
 
     Examples
     --------
@@ -166,8 +169,8 @@ def tensordot(x1, x2, axes=2):
 def dot(x1, x2):
     """Return the dot product as NumPy defines it.
 
-    Vectors: inner product. Matrices: ``matmul``. A scalar: ``multiply``. Else: the sum over the last axis of ``x1``
-    and the second-to-last of ``x2`` (the only one of a vector), for all pairs of other indices.
+    Vectors: inner product. Matrices: ``matmul``. A scalar: ``multiply``. Else: the sum over the last axis of
+    ``x1`` and the second-to-last of ``x2`` (the only one of a vector), for all pairs of other indices.
     """
     from gpukeras import ops
 

@@ -96,7 +96,8 @@ def prod(x, axis=None, keepdims=False, dtype=None):
     def vjp(dy):
         from gpukeras import ops
 
-        # Move the reduced axes to the end, flatten them, and multiply what stands before and after each element.
+        # Move the reduced axes to the end, flatten them, and multiply what stands before and after each
+        # element.
         order = tuple(i for i in range(a.ndim) if i not in axes) + axes
         lead = tuple(a.shape[i] for i in order[: a.ndim - len(axes)])
         flat = ops.reshape(ops.transpose(ops.cast(x, kind), order), (*lead, -1)) if a.size else x
@@ -373,7 +374,8 @@ def cumprod(x, axis=None, dtype=None):
 
     Notes
     -----
-    The gradient runs ``r[i] = dy[i] + x[i+1] * r[i+1]`` backwards along the axis, so it is exact for zeros too.
+    The gradient runs ``r[i] = dy[i] + x[i+1] * r[i+1]`` backwards along the axis, so it is exact for zeros
+    too.
     """
     _, a = module(x)
     kind = _running_dtype(a.dtype.name, axis, dtype)

@@ -35,8 +35,8 @@ def average(x, axis=None, weights=None):
     if len(weights.shape) != len(x.shape) or len(x.shape) == 1 and tuple(weights.shape) != tuple(x.shape):
         if axis is None or not hasattr(axis, "__index__") or len(weights.shape) != 1:
             raise ValueError(
-                f"average: weights of shape {tuple(weights.shape)} for x of shape {tuple(x.shape)}; expected the same "
-                "shape, or one axis of x with as many weights"
+                f"average: weights of shape {tuple(weights.shape)} for x of shape {tuple(x.shape)}; expected "
+                "the same shape, or one axis of x with as many weights"
             )
         place = shapes.normalize_axis(int(axis), len(x.shape))
         weights = ops.reshape(weights, tuple(-1 if i == place else 1 for i in range(len(x.shape))))
@@ -178,7 +178,8 @@ def _between(position, method):
     """Return the two neighbouring places of ``position`` and the weight of the upper one (host numbers)."""
     low, high = math.floor(position), math.ceil(position)
     weight = {
-        "linear": position - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5, "nearest": round(position) - low,
+        "linear": position - low, "lower": 0.0, "higher": 1.0, "midpoint": 0.5,
+        "nearest": round(position) - low,
     }[method]
     return low, high, float(weight)
 
@@ -195,9 +196,12 @@ def _quantile(x, q, axis, method, keepdims):
     found = []
     for value in q.reshape(-1):
         low, high, weight = _between(float(value) * (count - 1), method)
-        y = ordered[..., low] if not weight or low == high else (
-            ordered[..., high] if weight == 1 else ordered[..., low] * (1 - weight) + ordered[..., high] * weight
-        )
+        if not weight or low == high:
+            y = ordered[..., low]
+        elif weight == 1:
+            y = ordered[..., high]
+        else:
+            y = ordered[..., low] * (1 - weight) + ordered[..., high] * weight
         y = ops.where(bad, float("nan"), y)
         found.append(ops.reshape(y, tuple(-1 if n is None else n for n in kept)) if keepdims else y)
     return found[0] if q.ndim == 0 else ops.stack(found, axis=0)

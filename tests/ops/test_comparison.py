@@ -49,7 +49,8 @@ def test_closeness(backend):
 @pytest.mark.parametrize(
     "name, reference",
     [("bitwise_and", np.bitwise_and), ("bitwise_or", np.bitwise_or), ("bitwise_xor", np.bitwise_xor),
-     ("bitwise_left_shift", np.left_shift), ("bitwise_right_shift", np.right_shift), ("left_shift", np.left_shift),
+     ("bitwise_left_shift", np.left_shift), ("bitwise_right_shift", np.right_shift), ("left_shift",
+     np.left_shift),
      ("right_shift", np.right_shift)],
 )
 def test_bits(backend, name, reference):

@@ -39,7 +39,8 @@ def test_solvers(backend, lower):
     for b in (B, B[..., 0]):
         check_op(
             ops.solve_triangular, [A, b],
-            lambda a, b, lower: np.linalg.solve(cut(a), b.reshape(2, 3, -1)).reshape(b.shape), settings=(lower,),
+            lambda a, b, lower: np.linalg.solve(cut(a), b.reshape(2, 3, -1)).reshape(b.shape),
+            settings=(lower,),
             second_order=True, rtol=LOOSE,
         )
 
@@ -48,7 +49,8 @@ def test_cholesky(backend):
     definite = A @ t(A)
     check_op(ops.cholesky, [definite], np.linalg.cholesky, grad=False, rtol=LOOSE)
     check_op(
-        ops.cholesky, [definite], lambda x, upper: t(np.linalg.cholesky(x)), settings=(True,), grad=False, rtol=LOOSE
+        ops.cholesky, [definite], lambda x, upper: t(np.linalg.cholesky(x)), settings=(True,), grad=False,
+        rtol=LOOSE
     )
     check_gradient(lambda x: ops.cholesky(positive(x)), [A], second_order=True)
     check_gradient(lambda x: ops.cholesky(positive(x), upper=True), [A])
@@ -161,14 +163,17 @@ def test_matrix_norms(backend, order):
 
 def test_norm_edges(backend):
     check_op(ops.norm, [TALL], np.linalg.norm, second_order=True)
-    check_op(ops.norm, [TALL], lambda x, keepdims: np.linalg.norm(x).reshape(1, 1, 1), kwargs={"keepdims": True})
+    check_op(
+        ops.norm, [TALL], lambda x, keepdims: np.linalg.norm(x).reshape(1, 1, 1), kwargs={"keepdims": True}
+    )
     assert ops.norm(np.array([3, 4], "int32")).dtype == "float32"
     zero = ops.zeros((3,))
     with GradientTape() as tape:
         tape.watch(zero)
         y = ops.norm(zero)
     assert tape.gradient(y, zero).numpy().tolist() == [0, 0, 0]
-    for bad, message in (((TALL, "fro", 1), "for matrices"), ((TALL, 3), "needs axis"), ((TALL, 3, (0, 1)), "ord of"),
+    for bad, message in (((TALL, "fro", 1), "for matrices"), ((TALL, 3), "needs axis"), ((TALL, 3, (0, 1)),
+    "ord of"),
                          ((TALL, None, (0, 1, 2)), "one or two axes")):
         with pytest.raises(ValueError, match=message):
             ops.norm(*bad)
@@ -185,5 +190,7 @@ def test_shapes_are_checked(backend):
 
 def test_float16_goes_through_float32(backend):
     x = ops.array(A, "float16")
-    for y in (ops.inv(x), ops.det(x), ops.solve(x, ops.array(B, "float16")), *ops.svd(x), *ops.eigh(x), *ops.qr(x)):
+    for y in (
+        ops.inv(x), ops.det(x), ops.solve(x, ops.array(B, "float16")), *ops.svd(x), *ops.eigh(x), *ops.qr(x)
+    ):
         assert y.dtype == "float16"

@@ -153,7 +153,8 @@ def test_divide_no_nan_at_zero(backend):
 
 def test_integers(backend):
     a, b = np.array([7, -7, 5], "int32"), np.array([2, 2, -3], "int32")
-    for name, f in (("floor_divide", np.floor_divide), ("mod", np.mod), ("fmod", np.fmod), ("maximum", np.maximum),
+    for name, f in (("floor_divide", np.floor_divide), ("mod", np.mod), ("fmod", np.fmod), ("maximum",
+    np.maximum),
                     ("add", np.add), ("multiply", np.multiply), ("subtract", np.subtract)):
         check_op(getattr(ops, name), [a, b], f, grad=False)
     check_op(ops.gcd, [np.abs(a), np.abs(b)], np.gcd, grad=False)

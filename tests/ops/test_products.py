@@ -17,8 +17,10 @@ def draw(*shape):
 
 @pytest.mark.parametrize(
     "first, second",
-    [((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)),
-     ((2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((5, 1, 2, 3), (6, 3, 2)), ((3,), (5, 3, 4)), ((5, 2, 3), (3,)),
+    [((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3,
+    4)),
+     ((2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((5, 1, 2, 3), (6, 3, 2)), ((3,), (5, 3, 4)), ((5, 2, 3),
+     (3,)),
      ((0, 3), (3, 2)), ((2, 0), (0, 3))],
     ids=str,
 )
@@ -53,12 +55,17 @@ def test_matmul_errors(backend):
 
 @pytest.mark.parametrize(
     "first, second, axes",
-    [((2, 3, 4), (3, 4, 5), 2), ((2, 3), (4, 5), 0), ((2, 3, 4), (4, 2), 1), ((2, 3, 4), (5, 4, 3), [[1, 2], [2, 1]]),
-     ((2, 3, 4), (5, 3), [1, 1]), ((2, 3), (3, 2), [[0, 1], [1, 0]]), ((2, 3, 4), (4, 3), [[-1, 1], [0, -1]])],
+    [((2, 3, 4), (3, 4, 5), 2), ((2, 3), (4, 5), 0), ((2, 3, 4), (4, 2), 1), ((2, 3, 4), (5, 4, 3), [[1, 2],
+    [2, 1]]),
+     ((2, 3, 4), (5, 3), [1, 1]), ((2, 3), (3, 2), [[0, 1], [1, 0]]), ((2, 3, 4), (4, 3), [[-1, 1], [0,
+     -1]])],
     ids=str,
 )
 def test_tensordot(backend, first, second, axes):
-    check_op(ops.tensordot, [draw(*first), draw(*second)], np.tensordot, settings=(axes,), second_order=True, batch=())
+    check_op(
+        ops.tensordot, [draw(*first), draw(*second)], np.tensordot, settings=(axes,), second_order=True,
+        batch=()
+    )
 
 
 def test_tensordot_errors(backend):
@@ -72,7 +79,8 @@ def test_tensordot_errors(backend):
 
 @pytest.mark.parametrize(
     "first, second",
-    [((3,), (3,)), ((2, 3), (3, 4)), ((), (2, 3)), ((2, 3), (3,)), ((2, 3, 4), (4,)), ((2, 3, 4), (5, 4, 6))], ids=str,
+    [((3,), (3,)), ((2, 3), (3, 4)), ((), (2, 3)), ((2, 3), (3,)), ((2, 3, 4), (4,)), ((2, 3, 4), (5, 4,
+    6))], ids=str,
 )
 def test_dot(backend, first, second):
     check_op(ops.dot, [draw(*first), draw(*second)], np.dot, second_order=True)
@@ -112,20 +120,23 @@ def test_trace(backend):
 @pytest.mark.parametrize(
     "subscripts, shapes",
     [
-        ("ij,jk->ik", [(2, 3), (3, 4)]), ("ij,jk", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]),
+        ("ij,jk->ik", [(2, 3), (3, 4)]), ("ij,jk", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4,
+        5)]),
         ("ij->ji", [(2, 3)]), ("ij->", [(2, 3)]), ("ij->j", [(2, 3)]), ("ii->i", [(3, 3)]), ("ii", [(3, 3)]),
         ("iij->ij", [(3, 3, 2)]), ("i,j->ij", [(2,), (3,)]), ("ij,ij->ij", [(2, 3), (2, 3)]),
         ("ij,kj->k", [(2, 3), (4, 3)]), ("...ij,...jk->...ik", [(2, 2, 3), (2, 3, 4)]),
         ("...ij,jk->...ik", [(5, 2, 3), (3, 4)]), ("b...,b->...", [(2, 3, 4), (2,)]),
         ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("bqhd,bkhd->bhqk", [(2, 3, 2, 4), (2, 5, 2, 4)]),
-        ("i,i,i->i", [(3,), (3,), (3,)]), ("abc,cd->bd", [(2, 3, 4), (4, 5)]), ("ij , jk -> ki", [(2, 3), (3, 4)]),
+        ("i,i,i->i", [(3,), (3,), (3,)]), ("abc,cd->bd", [(2, 3, 4), (4, 5)]), ("ij , jk -> ki", [(2, 3), (3,
+        4)]),
         ("ba,cb", [(2, 3), (4, 2)]),
     ],
 )
 def test_einsum(backend, subscripts, shapes):
     arrays = [draw(*s) for s in shapes]
     check_op(
-        lambda *xs: ops.einsum(subscripts, *xs), arrays, lambda *xs: np.einsum(subscripts, *xs), second_order=True,
+        lambda *xs: ops.einsum(subscripts, *xs), arrays, lambda *xs: np.einsum(subscripts, *xs),
+        second_order=True,
         batch=(),
     )
 

@@ -37,7 +37,8 @@ def test_truth(backend, name, axis):
     x = rng.random((2, 3, 4)) > 0.4
     for keepdims in (False, True):
         check_op(
-            getattr(ops, name), [x], lambda x, axis, keepdims: getattr(np, name)(x, axis=axis, keepdims=keepdims),
+            getattr(ops, name), [x], lambda x, axis, keepdims: getattr(np, name)(x, axis=axis,
+            keepdims=keepdims),
             settings=(axis, keepdims), grad=False,
         )
     check_op(getattr(ops, name), [np.array([0.0, 2.0])], getattr(np, name), grad=False)
@@ -48,7 +49,8 @@ def test_truth(backend, name, axis):
 def test_positions(backend, name, axis):
     for keepdims in (False, True):
         check_op(
-            getattr(ops, name), [X], lambda x, axis, keepdims: getattr(np, name)(x, axis=axis, keepdims=keepdims),
+            getattr(ops, name), [X], lambda x, axis, keepdims: getattr(np, name)(x, axis=axis,
+            keepdims=keepdims),
             settings=(axis, keepdims), grad=False,
         )
     assert getattr(ops, name)(X, axis=axis).dtype == "int32"
@@ -108,7 +110,9 @@ def test_many_rows(backend):
     x = rng.standard_normal((5, 8, 3, 2))
     for axis in (0, (0, 1), (0, 1, 2)):
         check_op(lambda x: ops.sum(x, axis=axis), [x], lambda x: x.sum(axis=axis))
-        check_op(lambda x: ops.mean(x, axis=axis, keepdims=True), [x], lambda x: x.mean(axis=axis, keepdims=True))
+        check_op(
+            lambda x: ops.mean(x, axis=axis, keepdims=True), [x], lambda x: x.mean(axis=axis, keepdims=True)
+        )
 
 
 def test_prod_and_cumprod_with_zeros(backend):
@@ -152,7 +156,9 @@ def test_std_of_equal_values_has_gradient_zero(backend):
 
 
 def test_logsumexp_does_not_overflow(backend):
-    check_op(lambda x: ops.logsumexp(x * 1000, axis=0), [np.array([[1.0], [2.0]])], np.array([2000.0]), grad=False)
+    check_op(
+        lambda x: ops.logsumexp(x * 1000, axis=0), [np.array([[1.0], [2.0]])], np.array([2000.0]), grad=False
+    )
     assert float(ops.logsumexp(ops.array([-np.inf, -np.inf]))) == -np.inf
     assert float(ops.logsumexp(ops.array([np.inf, 1.0]))) == np.inf
 

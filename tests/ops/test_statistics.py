@@ -23,7 +23,8 @@ def test_quantiles(backend, axis, method):
                 lambda x: np.quantile(x, q, axis, method=method, keepdims=keepdims), batch=(),
             )
     check_op(
-        lambda x: ops.percentile(x, 30, axis, method), [X], lambda x: np.percentile(x, 30, axis, method=method), batch=()
+        lambda x: ops.percentile(x, 30, axis, method), [X], lambda x: np.percentile(x, 30, axis,
+        method=method), batch=()
     )
     check_op(
         lambda x: ops.nanquantile(x, [0.2, 0.7], axis, method), [HOLES],
@@ -38,7 +39,8 @@ def test_quantiles(backend, axis, method):
 def test_medians(backend):
     for axis in (None, 1, (0, 1)):
         for keepdims in (False, True):
-            check_op(lambda x: ops.median(x, axis, keepdims), [X], lambda x: np.median(x, axis, keepdims=keepdims),
+            check_op(lambda x: ops.median(x, axis, keepdims), [X], lambda x: np.median(x, axis,
+            keepdims=keepdims),
                      batch=())
             check_op(lambda x: ops.nanmedian(x, axis, keepdims), [HOLES],
                      lambda x: np.nanmedian(x, axis, keepdims=keepdims), grad=False, batch=())
@@ -112,7 +114,8 @@ def test_corrcoef(backend):
 def test_correlate(backend, mode):
     for n, m in ((6, 3), (6, 2), (3, 6), (2, 6), (4, 4), (5, 5), (1, 3), (3, 4), (4, 3)):
         check_op(
-            ops.correlate, [rng.standard_normal(n), rng.standard_normal(m)], np.correlate, settings=(mode,), batch=()
+            ops.correlate, [rng.standard_normal(n), rng.standard_normal(m)], np.correlate, settings=(mode,),
+            batch=()
         )
 
 

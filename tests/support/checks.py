@@ -58,7 +58,8 @@ def check_op(
         _compare(what, result, expected, dtype, rtol, atol, check_dtype)
         if strided:
             for layout in ("strided", "transposed"):
-                _compare(f"{what}, {layout} inputs", run(run.tensors(dtype, layout)), expected, dtype, rtol, atol,
+                _compare(f"{what}, {layout} inputs", run(run.tensors(dtype, layout)), expected, dtype, rtol,
+                atol,
                          check_dtype)
         run.check_untouched(what)
     if grad:
@@ -201,7 +202,9 @@ def _check_gradient(run, places, dtypes, seed, directions, rtol, atol):
         ys = [y for y in _outputs(run(run.tensors("float64", inputs=inputs))) if y.dtype.kind == "f"]
         return sum(float(np.vdot(s, y.numpy())) for s, y in zip(seeds(ys), ys))
 
-    _compare_directions(f"gradient of {run.name}", run.inputs, places, exact, value, seed, directions, rtol, atol)
+    _compare_directions(
+        f"gradient of {run.name}", run.inputs, places, exact, value, seed, directions, rtol, atol
+    )
     for dtype in dtypes:
         if dtype == "float64":
             continue
@@ -258,7 +261,8 @@ def _compare_directions(what, inputs, places, exact, value, seed, directions, rt
             along = float(np.vdot(dx, way))
             size = max(1.0, abs(ends[0]), float(np.abs(dx).max()))
             np.testing.assert_allclose(
-                along, numeric, limit_rtol if rtol is None or isinstance(rtol, dict) else max(rtol, limit_rtol),
+                along, numeric, limit_rtol if rtol is None or isinstance(rtol, dict) else max(rtol,
+                limit_rtol),
                 (limit_atol if atol is None or isinstance(atol, dict) else max(atol, limit_atol)) * size,
                 err_msg=f"{what} for input {i} against central differences; the gradient is\n{dx}",
             )
