@@ -62,7 +62,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
     if y_true.shape != y_pred.shape[:-1]:
         raise ValueError(
             f"sparse_categorical_accuracy: y_true has shape {y_true.shape}, y_pred {y_pred.shape}; expected "
-            f"one class number per row of scores, {y_pred.shape[:-1]} (categorical_accuracy takes one-hot labels)"
+            f"one class number per row of scores, {y_pred.shape[:-1]} (categorical_accuracy takes one-hot)"
         )
     matches = y_pred.argmax(axis=-1) == y_true
     return float_matches(matches[..., 0] if matches.ndim > 1 and matches.shape[-1] == 1 else matches)

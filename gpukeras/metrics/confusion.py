@@ -127,7 +127,7 @@ def _count_in_buckets(backend, y_pred, true, false, thresholds):
     sums = xp.zeros((2, labels * (size + 1)), y_pred.dtype)
     backend.scatter_add(sums[0], rows, true.reshape(-1))
     backend.scatter_add(sums[1], rows, false.reshape(-1))
-    sums = sums.reshape(2, labels, size + 1)[:, :, :0:-1]  # from the highest interval down, without the lowest
+    sums = sums.reshape(2, labels, size + 1)[:, :, :0:-1]  # from the highest down, without the lowest
     sums = xp.cumsum(sums, axis=2)[:, :, ::-1]
     if y_pred.ndim == 1:
         return sums[0, 0], sums[1, 0]

@@ -107,7 +107,8 @@ class IoU(Metric):
     def get_config(self):
         return {
             **super().get_config(), "num_classes": self.num_classes,
-            "target_class_ids": self.target_class_ids, "ignore_class": self.ignore_class, "sparse_y_true": self.sparse_y_true,
+            "target_class_ids": self.target_class_ids, "ignore_class": self.ignore_class,
+            "sparse_y_true": self.sparse_y_true,
             "sparse_y_pred": self.sparse_y_pred, "axis": self.axis,
         }
 

@@ -111,7 +111,8 @@ class StateMixin:
                 rows.append(None if skip else self.add_variable_from_reference(variable, slot, start))
         if len(trainable_variables) == len(self._trainable_variables):
             self._slot_lists.update(zip(names, found))
-            self._slot_starts.update((n, i) for n, i in zip(names, initializers) if isinstance(i, (int, float)))
+            for slot, start in zip(names, initializers):
+                self._slot_starts[slot] = start if isinstance(start, (int, float)) else 0.0
             self._forget_layout()
         return found[0] if isinstance(name, str) else tuple(found)
 

@@ -64,7 +64,8 @@ def our_trajectory(name, settings, steps=25, dtype="float32", cls=None):
     for step in range(steps):
         grads = gradient_of([v.numpy().astype("float64") for v in variables], goal, step)
         scale = settings.get("loss_scale_factor") or 1
-        optimizer.apply([Tensor(v.backend.asarray(g * scale, dtype)) for g, v in zip(grads, variables)], variables)
+        grads = [Tensor(v.backend.asarray(g * scale, dtype)) for g, v in zip(grads, variables)]
+        optimizer.apply(grads, variables)
         seen.append([v.numpy().astype("float64") for v in variables])
     return seen, optimizer
 
