@@ -197,6 +197,13 @@ def test_column_against_vector(cls):
     assert float(cls()(t[:1], p[:1])) == float(cls()(t[:1, None], p[:1]))  # broadcasting agrees: no warning
 
 
+def test_custom_function_is_aligned_and_warns_once(recwarn):
+    loss = losses.LossFunctionWrapper(lambda t, p: ops.square(t - p))
+    t, p = np.array([0.0, 1.0, 1.0]), np.array([[0.0], [1.0], [1.0]])
+    assert float(loss(t, p)) == 0 and float(loss(t, p)) == 0
+    assert len(recwarn) == 1
+
+
 def test_higher_ranks_are_squeezed():
     t, p = RNG.random((3, 2)).astype("float32"), RNG.random((3, 2, 1)).astype("float32")
     with pytest.warns(UserWarning):

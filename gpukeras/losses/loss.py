@@ -131,10 +131,15 @@ class LossFunctionWrapper(Loss):
         self.fn = fn
         self.converts_targets = getattr(fn, "converts_targets", True)
         self._fn_kwargs = kwargs
+        self._warned = False  # once per loss is enough
         for key, value in kwargs.items():
             setattr(self, key, value)
 
     def call(self, y_true, y_pred):
+        # A user's function gets arrays of one rank, too: (N,) against (N, 1) would pair all with all.
+        if self.converts_targets and type(y_true) is Tensor is type(y_pred) and y_true.ndim != y_pred.ndim:
+            y_true, y_pred = same_rank(y_true, y_pred, warn=not self._warned)
+            self._warned = True
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def get_config(self):
@@ -210,24 +215,34 @@ def align(y_true, y_pred):
     a, b = y_true.shape, y_pred.shape
     if a == b:
         return y_true, y_pred
-    if len(a) - len(b) == 1 and a[-1] == 1:
-        _warn_aligned(a, b)
-        if len(b) == 1:
-            y_pred = _reshaped(y_pred, lambda x: ops.expand_dims(x, -1))
-        else:
-            y_true = ops.squeeze(y_true, axis=-1)
-    elif len(b) - len(a) == 1 and b[-1] == 1:
-        _warn_aligned(a, b)
-        if len(a) == 1:
-            y_true = ops.expand_dims(y_true, -1)
-        else:
-            y_pred = _reshaped(y_pred, lambda x: ops.squeeze(x, axis=-1))
+    if len(a) != len(b):
+        y_true, y_pred = same_rank(y_true, y_pred)
     for n, m in zip(reversed(y_true.shape), reversed(y_pred.shape)):
         if n != m and 1 not in (n, m) and None not in (n, m):
             raise ValueError(
                 f"y_true has shape {tuple(a)} and y_pred {tuple(b)}; they must be equal or broadcast. "
                 "Compare the last layer's units with the targets"
             )
+    return y_true, y_pred
+
+
+def same_rank(y_true, y_pred, warn=True):
+    """Return both with one rank where an axis of size 1 at the end is all that differs."""
+    a, b = y_true.shape, y_pred.shape
+    if len(a) - len(b) == 1 and a[-1] == 1:
+        if warn:
+            _warn_aligned(a, b)
+        if len(b) == 1:
+            y_pred = _reshaped(y_pred, lambda x: ops.expand_dims(x, -1))
+        else:
+            y_true = ops.squeeze(y_true, axis=-1)
+    elif len(b) - len(a) == 1 and b[-1] == 1:
+        if warn:
+            _warn_aligned(a, b)
+        if len(a) == 1:
+            y_true = ops.expand_dims(y_true, -1)
+        else:
+            y_pred = _reshaped(y_pred, lambda x: ops.squeeze(x, axis=-1))
     return y_true, y_pred
 
 
