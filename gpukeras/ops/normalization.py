@@ -142,7 +142,7 @@ def _batch_second_order(dys, x, scale, offset, weights, axis, epsilon):
         else:
             lead = tuple(n for i, n in enumerate(x.shape) if i != axis)
             w = ops.expand_dims(Tensor(weights.reshape(lead)), axis)
-            total = float(weights.sum()) + config.epsilon()
+            total = ops.sum(w) + config.epsilon()
             mean = ops.sum(x * w, axis=others, keepdims=True) / total
             var = ops.sum(ops.square(x - mean) * w, axis=others, keepdims=True) / total
         y = (x - mean) * ops.rsqrt(var + epsilon)
