@@ -47,8 +47,8 @@ def normalize_axes(axis, rank: int) -> tuple[int, ...]:
     """Turn ``None`` (all axes), an int or a sequence into a sorted tuple of axes."""
     if axis is None:
         return tuple(range(rank))
-    if isinstance(axis, int):
-        axis = (axis,)
+    if hasattr(axis, "__index__"):
+        return (normalize_axis(int(axis), rank),)
     axes = tuple(sorted(normalize_axis(int(a), rank) for a in axis))
     if len(set(axes)) != len(axes):
         raise ValueError(f"axis={tuple(axis)} names an axis twice")

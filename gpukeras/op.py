@@ -81,9 +81,13 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
             else:
                 kind = True
             if kind is not True:
-                if symbolic.any_symbolic(inputs):
+                paired = _with_number(*inputs) if scalars and count == 2 else None
+                if paired is not None:
+                    inputs = paired
+                elif symbolic.any_symbolic(inputs):
                     return _record_symbolic(inputs, rest, args, kwargs)
-                inputs = _as_tensors(f.__name__, inputs, scalars)
+                else:
+                    inputs = _as_tensors(f.__name__, inputs, scalars)
 
             if listed:
                 result, vjp = f(inputs, *rest, **kwargs)
@@ -160,6 +164,18 @@ def _bind(f, names, count, args, kwargs):
 def _as_array(value):
     """Turn a NumPy scalar, as reductions return it, into an array; leave arrays alone."""
     return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _with_number(x1, x2):
+    """Return the operands where one is a floating tensor and one a Python number (the quick way), else None."""
+    tensor, number = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
+    if type(number) is not float and type(number) is not int or not isinstance(tensor, Tensor):
+        return None
+    dtype = tensor.array.dtype
+    if dtype.kind != "f" or (type(tensor) is not Tensor and _STATE.autocast):
+        return None
+    scalar = Tensor(dtype.type(number))
+    return (tensor, scalar) if tensor is x1 else (scalar, tensor)
 
 
 def _as_tensors(name: str, inputs, scalars: bool) -> tuple:

@@ -121,7 +121,7 @@ def map(f, xs):
     count = _length(xs, "map")
     if not count:
         raise ValueError("map over tensors of length 0: the results' shape is not known")
-    return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])
+    return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])  # noqa: B023
 
 
 def vectorized_map(function, elements):
@@ -164,7 +164,7 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         count = _length(xs, "scan", length)
     carry, ys = tree.map_structure(as_tensor, init), []
     for i in range(count - 1, -1, -1) if reverse else range(count):
-        x = None if xs is None else tree.map_structure(lambda t: t[i], xs)
+        x = None if xs is None else tree.map_structure(lambda t: t[i], xs)  # noqa: B023
         carry, y = f(carry, x)
         ys.append(y)
     if not ys:

@@ -20,6 +20,8 @@ def _host(value):
 
 
 def _sizes(shape) -> tuple:
+    if type(shape) is tuple and all(type(n) is int for n in shape):
+        return shape
     shape = _host(shape)
     if np.ndim(shape) == 0 and not isinstance(shape, (tuple, list)):
         shape = (shape,)
