@@ -18,6 +18,8 @@ def depth_to_space(x, block_size, data_format="channels_last"):
     x : tensor, shape (N, H, W, C * block_size**2), or channels first
     block_size : int
     data_format : {"channels_last", "channels_first"}
+        As in Keras this also settles the order of input channels: the place in the square runs slowest with
+        the channels last, fastest with the channels first.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def depth_to_space(x, block_size, data_format="channels_last"):
         blocks = x.array.reshape(n, h, w, size, size, shape[3]).transpose(0, 1, 3, 2, 4, 5)
     else:
         n, _, h, w = x.shape
-        blocks = x.array.reshape(n, size, size, shape[1], h, w).transpose(0, 3, 4, 1, 5, 2)
+        blocks = x.array.reshape(n, shape[1], size, size, h, w).transpose(0, 1, 4, 2, 5, 3)
     return own(x, blocks.reshape(shape)), lambda dy: space_to_depth(dy, size, data_format)
 
 
@@ -43,6 +45,7 @@ def space_to_depth(x, block_size, data_format="channels_last"):
         H and W are multiples of ``block_size``.
     block_size : int
     data_format : {"channels_last", "channels_first"}
+        Also settles the order of result channels; see ``depth_to_space``.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def space_to_depth(x, block_size, data_format="channels_last"):
         blocks = x.array.reshape(n, h // size, size, w // size, size, c).transpose(0, 1, 3, 2, 4, 5)
     else:
         n, c, h, w = x.shape
-        blocks = x.array.reshape(n, c, h // size, size, w // size, size).transpose(0, 3, 5, 1, 2, 4)
+        blocks = x.array.reshape(n, c, h // size, size, w // size, size).transpose(0, 1, 3, 5, 2, 4)
     return own(x, blocks.reshape(shape)), lambda dy: depth_to_space(dy, size, data_format)
 
 

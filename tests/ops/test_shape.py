@@ -63,9 +63,13 @@ LINEAR = [
     (ops.depth_to_space, (2, 1, 3, 8), (2,), lambda x, b: _depth_to_space(x, b)),
     (ops.space_to_depth, (2, 4, 2, 3), (2,), lambda x, b: _space_to_depth(x, b)),
     (ops.depth_to_space, (2, 8, 1, 3), (2, "channels_first"),
-     lambda x, b, f: _depth_to_space(x.transpose(0, 2, 3, 1), b).transpose(0, 3, 1, 2)),
+     lambda x, b, f: np.stack([
+         _depth_to_space(x[:, c : c + b * b].transpose(0, 2, 3, 1), b)[..., 0] for c in range(0, x.shape[1], b * b)
+     ], 1)),
     (ops.space_to_depth, (2, 3, 4, 2), (2, "channels_first"),
-     lambda x, b, f: _space_to_depth(x.transpose(0, 2, 3, 1), b).transpose(0, 3, 1, 2)),
+     lambda x, b, f: np.concatenate([
+         _space_to_depth(x[:, c, :, :, None], b).transpose(0, 3, 1, 2) for c in range(x.shape[1])
+     ], 1)),
     (ops.pad, (2, 3), (1,), lambda x, w: np.pad(x, w)),
     (ops.pad, (2, 3), ((1, 2),), lambda x, w: np.pad(x, w)),
     (ops.pad, (2, 3), (((0, 1), (2, 0)), "constant", 5.0), lambda x, w, m, v: np.pad(x, w, constant_values=v)),
