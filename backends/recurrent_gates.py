@@ -98,10 +98,12 @@ class Gates:
 
     def __init__(self, xp, kinds, units: int, dtype, rest: int = 0):
         self.xp = xp
-        halved = [0.5 if kind == "sigmoid" else 1.0 for kind in kinds] + [1.0] * rest
         self.scale = None
-        if 0.5 in halved:
-            self.scale = xp.repeat(xp.asarray(halved, dtype=dtype), units)
+        if "sigmoid" in kinds:
+            self.scale = xp.ones((len(kinds) + rest) * units, dtype=dtype)
+            for i, kind in enumerate(kinds):
+                if kind == "sigmoid":
+                    self.scale[i * units:(i + 1) * units] = 0.5
         self.mixed = set(kinds) == {"sigmoid", "tanh"}
         if self.mixed:
             width = len(kinds) * units

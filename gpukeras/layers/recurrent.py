@@ -82,9 +82,9 @@ class RNN(Layer):
         self.zero_output_for_mask = zero_output_for_mask
         self.time_major = time_major
         self.supports_masking = True
-        single = not isinstance(cell.state_size, (list, tuple))
-        self.state_size = [int(cell.state_size)] if single else list(cell.state_size)
-        self.single_state = single
+        sizes = cell.state_size
+        self.single_state = not isinstance(sizes, (list, tuple))
+        self.state_size: list = list(sizes) if isinstance(sizes, (list, tuple)) else [int(sizes)]
         self._kept = _Kept()
 
     # ---- shapes and masks ------------------------------------------------------------------------
@@ -293,8 +293,8 @@ class RNN(Layer):
 class _Kept:
     """States kept between batches: a place of their own, because they are no weights."""
 
-    states = None
-    batch_size = None
+    states: list | None = None
+    batch_size: int | None = None
 
 
 def run_steps(step, sequences, states, mask=None, *, go_backwards=False, zero_output_for_mask=False,

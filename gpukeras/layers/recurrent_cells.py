@@ -19,6 +19,9 @@ class DropoutRNNCell:
     ``dropout_mask_count`` says how many masks there are, one per gate, or ``None``: one for all gates.
     """
 
+    dropout: float
+    recurrent_dropout: float
+    seed: int | None
     dropout_mask_count: int | None = None
     _dropout_mask = None
     _recurrent_dropout_mask = None
@@ -97,7 +100,7 @@ class _Cell(Layer, DropoutRNNCell):
         self.implementation = 1 if self.recurrent_dropout else implementation
         if self.implementation == 1 and self.gates > 1:
             self.dropout_mask_count = self.gates
-        self.state_size = self.units
+        self.state_size: int | list[int] = self.units
         self.output_size = self.units
         self.bias = None
 
@@ -252,15 +255,15 @@ class GRUCell(_Cell):
     def call(self, inputs, states, training=False):
         h = states[0] if isinstance(states, (list, tuple)) else states
         drop, recurrent_drop = self.masks(inputs, h, training)
-        units, gate = self.units, functools.partial(_activate, self.recurrent_activation)
+        gate = functools.partial(_activate, self.recurrent_activation)
         outer = _product(inputs, self.kernel, drop)
         if self.bias is not None:
-            outer = outer + (self.bias[0] if self.reset_after else self.bias)
+            outer = outer + (ops.getitem(self.bias, 0) if self.reset_after else self.bias)
         x_z, x_r, x_h = ops.split(outer, 3, axis=-1)
         if self.reset_after:
             inner = _product(h, self.recurrent_kernel, recurrent_drop)
             if self.bias is not None:
-                inner = inner + self.bias[1]
+                inner = inner + ops.getitem(self.bias, 1)
             h_z, h_r, h_h = ops.split(inner, 3, axis=-1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = _activate(self.activation, x_h + r * h_h)
@@ -268,11 +271,10 @@ class GRUCell(_Cell):
             of_gates = of_h = recurrent_drop
             if recurrent_drop is not None and recurrent_drop.ndim == 3:
                 of_gates, of_h = recurrent_drop[:2], recurrent_drop[2]
-            h_z, h_r = ops.split(_product(h, self.recurrent_kernel[:, :2 * units], of_gates), 2, axis=-1)
+            for_gates, for_h = ops.split(self.recurrent_kernel, [2 * self.units], axis=-1)
+            h_z, h_r = ops.split(_product(h, for_gates, of_gates), 2, axis=-1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
-            candidate = _activate(
-                self.activation, x_h + _product(r * h, self.recurrent_kernel[:, 2 * units:], of_h)
-            )
+            candidate = _activate(self.activation, x_h + _product(r * h, for_h, of_h))
         y = z * h + (1 - z) * candidate
         return y, [y] if isinstance(states, (list, tuple)) else y
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from gpukeras import activations, ops
 from gpukeras.layers.input_spec import InputSpec
+from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent import RNN
 from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from gpukeras.ops import recurrent as fused
@@ -44,8 +46,8 @@ class _Fused(RNN):
     whose ``call`` was replaced. Both ways give the same results.
     """
 
-    op = None
-    cell_class: type
+    op: Callable
+    cell_class: type[Layer]
 
     def __init__(self, cell, *, use_cudnn="auto", **kwargs):
         if use_cudnn not in ("auto", True, False):
@@ -113,7 +115,7 @@ class _Fused(RNN):
         return config | {k: v for k, v in of_cell.items() if k not in ("name", "trainable", "dtype")}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
 

@@ -74,7 +74,7 @@ class TimeDistributed(Wrapper):
             )
         return (input_shape[0], *input_shape[2:])
 
-    def build(self, input_shape):
+    def build(self, input_shape=None):
         build_inside(self.layer, self._step_shape(input_shape))
 
     def compute_output_shape(self, input_shape):

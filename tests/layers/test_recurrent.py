@@ -144,6 +144,26 @@ def test_any_activation_runs_step_by_step(name):
 
 
 @each
+def test_no_activation_is_linear(name):
+    x = _data().astype("float32")
+    layer = FUSED[name](U, activation=None)
+    layer(x)
+    np.testing.assert_array_equal(layer(x).numpy(), _twin(layer, x, activation="linear")(x).numpy())
+    steps = _twin(layer, x, unroll=True)
+    np.testing.assert_allclose(steps(x).numpy(), layer(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_activation_objects_run_step_by_step():
+    class Double:
+        __hash__ = None
+
+        def __call__(self, x):
+            return 2.0 * x
+
+    assert layers.LSTM(U, activation=Double())(_data()).shape == (N, U)
+
+
+@each
 def test_second_order_by_unrolling(name):
     x = Tensor(_data())
     layer = FUSED[name](U, unroll=True, dtype="float64")
@@ -173,6 +193,14 @@ def test_second_order_by_unrolling(name):
 ])
 def test_dropout_fused_equals_single_steps(name, kwargs):
     """The same seed gives the same masks, one per gate where Keras draws one per gate."""
+    _check_dropout(name, kwargs)
+
+
+def test_dropout_of_a_gru_that_resets_before():
+    _check_dropout("GRU", {"dropout": 0.3, "recurrent_dropout": 0.3, "reset_after": False})
+
+
+def _check_dropout(name, kwargs):
     layer = FUSED[name](U, seed=11, dtype="float64", return_sequences=True, **kwargs)
     x = _data()
     layer(x)
@@ -462,6 +490,27 @@ def test_attributes_of_the_cell_show_on_the_layer(name):
     assert layer.activation is keras.activations.tanh
 
 
+def test_masks_of_higher_rank_count_where_any_element_does():
+    x = _data().astype("float32")
+    layer = layers.GRU(U, return_sequences=True)
+    wide = np.stack([MASK, np.zeros_like(MASK)], axis=-1)
+    np.testing.assert_array_equal(layer(x, mask=wide).numpy(), layer(x, mask=MASK).numpy())
+    np.testing.assert_array_equal(layer.call(Tensor(x), mask=MASK).numpy(), layer(x, mask=MASK).numpy())
+
+
+def test_nested_states_may_be_given_flat():
+    layer = layers.RNN([layers.LSTMCell(4), layers.LSTMCell(3)])
+    x = _data().astype("float32")
+    h, c, h2, c2 = (_data(N, n, seed=n + k).astype("float32") for n in (4, 3) for k in (0, 1))
+    nested = layer(x, initial_state=[[h, c], [h2, c2]]).numpy()
+    np.testing.assert_array_equal(layer([x, h, c, h2, c2]).numpy(), nested)
+
+
+def test_initial_state_for_inputs_as_in_keras_2():
+    states = layers.LSTM(U).get_initial_state(Tensor(_data()))
+    assert [s.shape for s in states] == [(N, U), (N, U)]
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="units must be a positive integer, came 0"):
         layers.LSTM(0)
@@ -469,6 +518,12 @@ def test_wrong_arguments():
         layers.GRU(U, use_cudnn="yes")
     with pytest.raises(ValueError, match="the cell needs 'state_size'"):
         layers.RNN(layers.Layer())
+    bad = layers.SimpleRNNCell(2)
+    bad.state_size = "two"
+    with pytest.raises(ValueError, match="must be an int or a list of ints, one per state, came 'two'"):
+        layers.RNN(bad)
+    with pytest.raises(ValueError, match="at least one"):
+        layers.LSTM(U, unroll=True)(_data(N, 0, D))
     with pytest.raises(ValueError, match="unroll=True needs a known number of steps"):
         layers.LSTM(U, unroll=True).call(keras.KerasTensor((None, None, D)))
     with pytest.raises(ValueError, match="expected rank 3, came rank 2"):

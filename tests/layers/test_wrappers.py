@@ -129,6 +129,7 @@ def test_bidirectional_first_weights():
 def test_bidirectional_stateful():
     x = _data()
     layer = layers.Bidirectional(layers.LSTM(U, stateful=True))
+    assert layer.states is None
     first = layer(x).numpy()
     assert np.abs(layer(x).numpy() - first).max() > 1e-4
     assert len(layer.states) == 4

@@ -177,8 +177,6 @@ def test_zero_output_for_mask(backend, family, return_sequences):
 @family
 @pytest.mark.parametrize("drops", ["one", "per gate"])
 def test_dropout_masks(backend, family, drops):
-    if family == "simple_rnn" and drops == "per gate":
-        pytest.skip("a simple RNN has one gate")
     _check(family, _inputs(family, drops=drops, mask=MASK), go_backwards=True)
 
 
