@@ -78,6 +78,7 @@ class Metric:
     # ---- state ---------------------------------------------------------------------------------------
     def add_variable(self, shape=(), initializer=None, dtype=None, aggregation="sum", name=None) -> Variable:
         """Make a state variable, zeros unless an initializer is given."""
+        tracked = self._own("_variables")
         if isinstance(initializer, (int, float)):
             start, value = None, initializer
         elif initializer is None or initializer == "zeros":
@@ -90,8 +91,7 @@ class Metric:
         start = start or (lambda shape, dtype: np.full(shape, value, dtype))
         variable = Variable(start, tuple(shape), kind, trainable=False, aggregation=aggregation, name=name)
         variable.path = f"{self.name.replace('/', '>')}/{variable.name}"
-        if not any(v is variable for v in self._own("_variables")):
-            self._variables.append(variable)
+        tracked.append(variable)
         return variable
 
     def add_weight(self, *args, **kwargs) -> Variable:

@@ -70,7 +70,7 @@ def our_trajectory(name, settings, steps=25, dtype="float32", cls=None):
     return seen, optimizer
 
 
-# ---- the naive references: plain NumPy in float64, one weight array at a time -----------------------------
+# ---- the naive references: plain NumPy in float64, one weight array at a time --------------------
 def reference_rule(name, s, state, w, g, lr, t):
     get = state.setdefault
     zero = np.zeros_like(w)
