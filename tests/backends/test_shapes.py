@@ -48,12 +48,14 @@ def test_reduce(x, data):
             assert agrees(shapes.reduce(masked, axes, keepdims), real)
 
 
-SLICES = [slice(None), slice(1, None), slice(None, -1), slice(None, None, -1), slice(0, 2), slice(2, 2), slice(3, 0, -2)]
+SLICES = [slice(None), slice(1, None), slice(None, -1), slice(None, None, -1), slice(0, 2), slice(2, 2),
+          slice(3, 0, -2)]
 ITEMS = [*SLICES, None, Ellipsis, 0, -1, [0, 0], [[0], [-1]]]
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from(ITEMS), max_size=4).map(tuple), st.lists(st.integers(1, 4), min_size=4, max_size=4))
+@given(st.lists(st.sampled_from(ITEMS), max_size=4).map(tuple),
+       st.lists(st.integers(1, 4), min_size=4, max_size=4))
 def test_getitem(key, sizes_of_x):
     if sum(item is Ellipsis for item in key) > 1:
         return
@@ -92,7 +94,8 @@ def test_reshape_of_unknown_batches():
 
 
 @pytest.mark.parametrize("x, y", [
-    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 5)), ((4, 2, 3), (1, 3, 5)), ((4, 2, 0), (0, 5)),
+    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 5)), ((4, 2, 3), (1, 3, 5)),
+    ((4, 2, 0), (0, 5)),
 ])
 def test_matmul(x, y):
     assert shapes.matmul(x, y) == np.matmul(np.zeros(x), np.zeros(y)).shape
@@ -144,7 +147,8 @@ def test_diagonals(offset):
     assert shapes.diag((3, 2), offset) == np.diag(np.zeros((3, 2)), offset).shape
 
 
-@pytest.mark.parametrize("size, window, stride, dilation", [*itertools.product((5, 6), (1, 2, 3), (1, 2, 3), (1, 2))])
+@pytest.mark.parametrize("size, window, stride, dilation",
+                         [*itertools.product((5, 6), (1, 2, 3), (1, 2, 3), (1, 2))])
 def test_windows(size, window, stride, dilation):
     for padding in ("valid", "same", "causal"):
         before, after = shapes.window_padding(size, window, stride, padding, dilation)

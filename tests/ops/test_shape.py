@@ -52,10 +52,12 @@ LINEAR = [
     (ops.repeat, (2, 3), ([2, 0, 1], -1), lambda x, r, a: x[:, [0, 0, 2]]),
     (ops.repeat, (3,), ([1, 2, 3],), lambda x, r: x[[0, 1, 1, 2, 2, 2]]),
     (ops.repeat, (2, 3), ([3], 0), lambda x, r, a: x[[0, 0, 0, 1, 1, 1]]),
-    (ops.diag, (3,), (1,), lambda x, k: np.array([[0, x[0], 0, 0], [0, 0, x[1], 0], [0, 0, 0, x[2]], [0] * 4])),
+    (ops.diag, (3,), (1,),
+     lambda x, k: np.array([[0, x[0], 0, 0], [0, 0, x[1], 0], [0, 0, 0, x[2]], [0] * 4])),
     (ops.diag, (3, 4), (-1,), lambda x, k: x[[1, 2], [0, 1]]),
     (ops.diagonal, (2, 3, 4), (1, 0, 2), lambda x, k, a, b: np.stack([x[0, :, 1], x[1, :, 2]], -1)),
-    (ops.diagonal, (2, 3, 4), (-1, 2, 1), lambda x, k, a, b: np.stack([x[:, 0, 1], x[:, 1, 2], x[:, 2, 3]], -1)),
+    (ops.diagonal, (2, 3, 4), (-1, 2, 1),
+     lambda x, k, a, b: np.stack([x[:, 0, 1], x[:, 1, 2], x[:, 2, 3]], -1)),
     (ops.diagonal, (2, 3), (7,), lambda x, k: np.zeros(0)),
     (ops.diagflat, (2, 2), (-1,), lambda x, k: np.diag(x.ravel(), -1)),
     (ops.tril, (2, 3, 4), (1,), lambda x, k: x * (np.arange(4) <= np.arange(3)[:, None] + 1)),
@@ -64,7 +66,8 @@ LINEAR = [
     (ops.space_to_depth, (2, 4, 2, 3), (2,), lambda x, b: _space_to_depth(x, b)),
     (ops.depth_to_space, (2, 8, 1, 3), (2, "channels_first"),
      lambda x, b, f: np.stack([
-         _depth_to_space(x[:, c : c + b * b].transpose(0, 2, 3, 1), b)[..., 0] for c in range(0, x.shape[1], b * b)
+         _depth_to_space(x[:, c : c + b * b].transpose(0, 2, 3, 1), b)[..., 0]
+         for c in range(0, x.shape[1], b * b)
      ], 1)),
     (ops.space_to_depth, (2, 3, 4, 2), (2, "channels_first"),
      lambda x, b, f: np.concatenate([
@@ -72,10 +75,11 @@ LINEAR = [
      ], 1)),
     (ops.pad, (2, 3), (1,), lambda x, w: np.pad(x, w)),
     (ops.pad, (2, 3), ((1, 2),), lambda x, w: np.pad(x, w)),
-    (ops.pad, (2, 3), (((0, 1), (2, 0)), "constant", 5.0), lambda x, w, m, v: np.pad(x, w, constant_values=v)),
+    (ops.pad, (2, 3), (((0, 1), (2, 0)), "constant", 5.0),
+     lambda x, w, m, v: np.pad(x, w, constant_values=v)),
     *[
         (ops.pad, (3, 4), (((2, 0), (1, 2)), mode), lambda x, w, m: np.pad(x, w, m))
-        for mode in ("edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "minimum", "mean", "median")
+        for mode in "edge reflect symmetric wrap linear_ramp maximum minimum mean median".split()
     ],
     (ops.pad, (3,), (5, "reflect"), lambda x, w, m: np.pad(x, w, m)),
     (ops.pad, (3,), ((1, 1), "circular"), lambda x, w, m: x[[2, 0, 1, 2, 0]]),
@@ -131,7 +135,8 @@ def test_append_and_meshgrid(backend):
              kwargs={"axis": 1}, batch=(0, 1))
     for indexing in ("xy", "ij"):
         check_op(ops.meshgrid, [values(2), values(3), values(2)],
-                 lambda *v, indexing: tuple(np.meshgrid(*v, indexing=indexing)), kwargs={"indexing": indexing})
+                 lambda *v, indexing: tuple(np.meshgrid(*v, indexing=indexing)),
+                 kwargs={"indexing": indexing})
     assert [g.shape for g in ops.meshgrid(3, [1, 2])] == [(2, 1), (2, 1)]
 
 
@@ -224,8 +229,9 @@ def test_rearrange(backend):
     y = ops.rearrange(KerasTensor((None, 6, 4)), "b (h k) c -> b k h c", h=3)
     assert y.shape == (None, 2, 3, 4)
     for pattern, lengths, message in [
-        ("a b -> a b", {}, "does not fit"), ("a b c -> a b", {}, "same axes"), ("a (b d) c -> a b c d", {}, "open"),
-        ("a (b d) c -> a b c d", {"b": 4}, "cannot be split"), ("a ((b) c) d -> a b c d", {}, "not understood"),
+        ("a b -> a b", {}, "does not fit"), ("a b c -> a b", {}, "same axes"),
+        ("a (b d) c -> a b c d", {}, "open"), ("a (b d) c -> a b c d", {"b": 4}, "cannot be split"),
+        ("a ((b) c) d -> a b c d", {}, "not understood"),
     ]:
         with pytest.raises(ValueError, match=message):
             ops.rearrange(x, pattern, **lengths)

@@ -18,10 +18,12 @@ def values(*shape):
 def test_sort(backend, axis):
     check_op(ops.sort, [values(3, 4, 2)], lambda x, axis: np.sort(x, axis), kwargs={"axis": axis},
              second_order=True)
-    check_op(ops.argsort, [values(3, 4, 2)], lambda x, axis: np.argsort(x, axis), kwargs={"axis": axis}, grad=False)
+    check_op(ops.argsort, [values(3, 4, 2)], lambda x, axis: np.argsort(x, axis), kwargs={"axis": axis},
+             grad=False)
     x = values(3, 4, 2)
     order = ops.argpartition(x, 1, axis=axis).numpy()
-    line, order = (x.ravel(), order) if axis is None else (np.moveaxis(x, axis, 0), np.moveaxis(order, axis, 0))
+    line = x.ravel() if axis is None else np.moveaxis(x, axis, 0)
+    order = order if axis is None else np.moveaxis(order, axis, 0)
     picked = np.take_along_axis(line, order, 0)
     np.testing.assert_array_equal(picked[1], np.sort(line, 0)[1])
     assert (picked[:1] <= picked[1]).all() and (picked[2:] >= picked[1]).all()
@@ -71,8 +73,8 @@ def test_top_k_details(backend):
 def test_in_top_k(backend):
     targets = np.array([2, 0, 1, 9, -1, 1])
     scores = np.array([[1, 2, 2.0], [3, 3, 3], [1, 2, 3], [1, 2, 3], [1, 2, 3], [1, np.nan, 3]])
-    check_op(ops.in_top_k, [targets, scores], np.array([True, True, False, False, False, False]), settings=(1,),
-             grad=False, batch=(0, 1))
+    check_op(ops.in_top_k, [targets, scores], np.array([True, True, False, False, False, False]),
+             settings=(1,), grad=False, batch=(0, 1))
     assert ops.in_top_k(targets, scores, 2).tolist() == [True, True, True, False, False, False]
     assert ops.in_top_k(np.array([1]), np.array([[1, 2, np.nan]]), 1).tolist() == [True]
     with pytest.raises(ValueError, match="targets of shape"):
