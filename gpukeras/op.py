@@ -99,11 +99,11 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                     autograd.record(f.__name__, inputs, (output,), vjp)
                 return output
             if isinstance(result, (tuple, list)):
-                output = type(result)(Tensor(_as_array(a)) for a in result)
+                output = type(result)(Tensor(_as_array(a, inputs)) for a in result)
                 if vjp is not None and _STATE.tapes:
                     autograd.record(f.__name__, inputs, output, vjp)
                 return output
-            output = Tensor(_as_array(result))
+            output = Tensor(_as_array(result, inputs))
             if vjp is not None and _STATE.tapes:
                 autograd.record(f.__name__, inputs, (output,), vjp)
             return output
@@ -161,13 +161,21 @@ def _bind(f, names, count, args, kwargs):
     return tuple(found)
 
 
-def _as_array(value):
-    """Turn a NumPy scalar, as reductions return it, into an array; leave arrays alone."""
-    return np.asarray(value) if isinstance(value, np.generic) else value
+def _as_array(value, inputs):
+    """Turn a NumPy scalar, as reductions return it, into an array; leave arrays alone.
+
+    What was made of numbers alone (gradients of ops with a number beside a tensor do that) stays a number: it
+    belongs to no device.
+    """
+    if not isinstance(value, np.generic):
+        return value
+    if all(x is None or isinstance(x.array, np.generic) for x in inputs):
+        return value
+    return np.asarray(value)
 
 
 def _with_number(x1, x2):
-    """Return the operands where one is a floating tensor and one a Python number (the quick way), else None."""
+    """Return the operands where one is a floating tensor and one a Python number, else ``None``."""
     tensor, number = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
     if type(number) is not float and type(number) is not int or not isinstance(tensor, Tensor):
         return None
@@ -184,7 +192,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
     first = None
     kinds = []
     for x in inputs:
-        if isinstance(x, Tensor):
+        if isinstance(x, Tensor) and not isinstance(x.array, np.generic):
             found = x.backend
             if backend is None:
                 backend, first = found, x
@@ -203,6 +211,8 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
             if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
                 if x.dtype != _STATE.autocast:
                     x = _read_as(x, _STATE.autocast)
+            elif not scalars and first is not None and isinstance(x.array, np.generic):
+                x = Tensor(backend.asarray(x.array))
         elif isinstance(x, (bool, int, float, np.generic)) and first is not None:
             kind = _scalar_dtype(x, common)
             x = Tensor(kind.type(x)) if scalars else Tensor(backend.asarray(x, kind))

@@ -180,11 +180,11 @@ def _arg_shape(x, axis=None, keepdims=False):
 
 
 def _arg(x, axis, keepdims, name):
-    _, a = module(x)
+    xp, a = module(x)
     if not a.size:
         raise ValueError(f"{name} of a tensor of shape {a.shape} without elements")
     shape = _arg_shape(a.shape, axis, keepdims)
-    return getattr(a, name)(axis=axis).astype("int32").reshape(shape), None
+    return getattr(xp, name)(a, axis=axis).astype("int32").reshape(shape), None
 
 
 @op(shape=_arg_shape, dtype="int32")

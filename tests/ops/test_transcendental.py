@@ -74,6 +74,8 @@ def test_erfinv(backend):
 
 
 def test_i0(backend):
+    if type(backend).__name__ == "FakeBackend":
+        pytest.skip("NumPy's i0 selects by masks, which the stand-in for a GPU refuses; CuPy has its own")
     x = np.array([0.0, 0.5, 2.0])
     # Series: sum of (x/2)^2k / k!^2
     reference = sum((x / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(30))
