@@ -9,7 +9,7 @@ import numpy as np
 
 from gpukeras.backends import shapes
 from gpukeras.op import op
-from gpukeras.ops.shaping import own, reshape
+from gpukeras.ops.shaping import expand_dims, own, reshape
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor
 
@@ -54,12 +54,15 @@ def normalize_key(key, backend) -> tuple:
             item = _slice(*(_slice_bound(b) for b in (item.start, item.stop, item.step)))
         elif not _plain_item(item):
             item = _index_array(item, backend)
+            if type(item) is tuple:
+                items.extend(item)
+                continue
         items.append(item)
     return tuple(items)
 
 
 def _index_array(item, backend):
-    """Turn one index (tensor, array, list, scalar) into an int or an array of ``backend``."""
+    """Turn one index (tensor, array, list, scalar) into an int, an array of ``backend``, or several."""
     if isinstance(item, KerasTensor):
         raise TypeError("a symbolic index needs a symbolic tensor to index, or ops.take(x, indices, axis=0)")
     if isinstance(item, (bool, np.bool_)):
@@ -76,6 +79,9 @@ def _index_array(item, backend):
         )
     if isinstance(item, (np.ndarray, np.generic)) and not item.ndim and item.dtype.kind != "b":
         return int(item)
+    if isinstance(item, np.ndarray) and item.dtype.kind == "b" and backend.name not in ("cpu", "host"):
+        # A mask known on the host: its positions are too, and the device need not be asked for them.
+        return tuple(backend.asarray(places) for places in np.nonzero(item))
     return backend.asarray(item)
 
 
@@ -108,6 +114,8 @@ def _key_shapes(key) -> tuple:
 
 class _Host:
     """Stands for a backend where only the shape of an index array matters."""
+
+    name = "host"
 
     @staticmethod
     def asarray(item):
@@ -277,10 +285,11 @@ def gather(x, indices, axis=None):
     array = x.array.reshape(-1) if flat else x.array
     axis = 0 if flat else shapes.normalize_axis(axis, x.ndim)
     y = x.backend.take(array, indices.array, axis)
-    key, long = (_slice(None),) * axis + (indices.array,), array.shape
+    long, one = array.shape, not indices.ndim
+    key = (_slice(None),) * axis + (indices.array.reshape(1) if one else indices.array,)
 
     def vjp(dy):
-        dx = index_put(dy, key, long)
+        dx = index_put(expand_dims(dy, axis) if one else dy, key, long)
         return (reshape(dx, shape) if flat else dx), None
 
     return y, vjp

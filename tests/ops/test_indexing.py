@@ -433,3 +433,29 @@ def test_gpu_starts_stay_on_the_device(monkeypatch):
     np.testing.assert_array_equal(x.array[key], x.array[1:3, 1:3])
     with pytest.raises(ValueError, match="on the host"):
         block_key(x, start, (2, -1))
+
+
+def test_nothing_waits_for_the_device():
+    """The ops of a training step run on a device that refuses to hand values to the host."""
+    from support.fake_device import fake_device
+
+    with fake_device():
+        x = ops.convert_to_tensor(values(3, 4))
+        rows = ops.convert_to_tensor([2, 0, 2])
+        with autograd.GradientTape() as tape:
+            tape.watch(x)
+            terms = [
+                x[1:, ::2], x[rows], x[np.array([True, False, True])], x[:, [0, 0]],
+                ops.take(x, rows, axis=1), ops.take(x, 1, axis=0), ops.take_along_axis(x, rows[:, None], axis=1), ops.sort(x),
+                ops.top_k(x, 2)[0], ops.where(x > 0, x, 0.0), ops.segment_max(x, rows, 3),
+                ops.segment_prod(x, rows, 3), ops.scatter(rows[:, None], x, (3, 4)),
+                *[ops.scatter_update(x, rows[:, None], x, r) for r in (None, "add", "mul", "max", "min")],
+                ops.slice(x, rows[:2], (2, 2)), ops.slice_update(x, rows[:2], x[:1, :1]),
+                ops.pad(x, 1, mode="reflect"), ops.concatenate([x, x]), ops.repeat(x, [1, 2, 1], axis=0),
+                ops.tile(x, 2), ops.diagonal(x), ops.tril(x),
+            ]
+            total = sum(ops.sum(t) for t in terms)
+        assert tape.gradient(total, x).shape == (3, 4)
+        assert ops.in_top_k(rows, x, 2).shape == (3,)
+        assert ops.one_hot(rows, 3).shape == (3, 3)
+        assert ops.searchsorted(ops.sort(x[0]), x).shape == (3, 4)
