@@ -91,6 +91,7 @@ from .sorting import (
 from .statistics import (
     average, cdist, corrcoef, correlate, diff, median, nanargmax, nanargmin, nancumprod, nancumsum, nanmax,
     nanmean, nanmedian, nanmin, nanpercentile, nanprod, nanquantile, nanstd, nansum, nanvar, percentile,
-    quantile, trapezoid,
+    psnr, quantile, trapezoid,
 )
 from . import operators  # last: binds operators and methods to the tensor classes
+from . import nn, numpy  # Keras's second names for all of this

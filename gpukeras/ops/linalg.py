@@ -10,6 +10,7 @@ import numpy as np
 from gpukeras import autograd, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
+from gpukeras.ops.control import jvp  # noqa: F401  (keras.ops.linalg.jvp)
 from gpukeras.ops.core import as_tensor, no_gradient
 from gpukeras.ops.products import matmul
 from gpukeras.ops.reduction import _safe_sqrt

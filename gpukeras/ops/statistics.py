@@ -118,6 +118,12 @@ def cdist(x, y):
     return ops.norm(ops.expand_dims(x, -2) - ops.expand_dims(y, -3), axis=-1)
 
 
+def psnr(x1, x2, max_val):
+    """Return the peak signal-to-noise ratio ``20 log10(max_val) - 10 log10(mean((x1 - x2)²))`` in decibels."""
+    error = ops.mean(ops.square(_float(x1) - _float(x2)))
+    return 20 * math.log10(max_val) - ops.log10(error) * 10
+
+
 # ---- quantiles ------------------------------------------------------------------------------------
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 

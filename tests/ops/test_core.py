@@ -104,3 +104,9 @@ def test_public_names():
     assert keras.ops is ops
     for name in ("add", "matmul", "einsum", "norm", "cond", "median", "custom_gradient", "erfinv"):
         assert callable(getattr(ops, name))
+
+
+def test_namespaces():
+    assert ops.nn.relu is ops.relu
+    assert ops.numpy.add is ops.add
+    assert ops.linalg.norm is ops.norm and ops.linalg.jvp is ops.jvp

@@ -122,3 +122,10 @@ def test_correlate(backend, mode):
 def test_cdist(backend):
     x, y = rng.standard_normal((2, 4, 3)), rng.standard_normal((2, 5, 3))
     check_op(ops.cdist, [x, y], lambda x, y: np.sqrt(((x[:, :, None] - y[:, None]) ** 2).sum(-1)))
+
+
+def test_psnr(backend):
+    x, y = rng.random((4, 5)), rng.random((4, 5))
+    check_op(
+        lambda x, y: ops.psnr(x, y, 2.0), [x, y], lambda x, y: 10 * np.log10(4 / np.mean((x - y) ** 2))
+    )
