@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 
 class UpdateMixin:
@@ -28,6 +29,7 @@ class UpdateMixin:
         Bytes to which every variable in a flat buffer is aligned.
     """
 
+    xp: Any
     update_chunk: int | None = None
     direct_gradient: int | None = None
     flat_alignment: int = 16
@@ -303,6 +305,7 @@ def _power(xp, array, exponent: float, out) -> None:
 class NumpyUpdateMixin:
     """How NumPy goes through the rules: in pieces that fit the cache, with temporaries kept per thread."""
 
+    xp: Any
     update_chunk = 65536
     direct_gradient = 65536
     flat_alignment = 64
@@ -315,7 +318,7 @@ class NumpyUpdateMixin:
         return buffer[skip:skip + size]
 
     def _scratch(self, count, size, dtype):
-        kept = self._temporaries.__dict__
+        kept: dict = self._temporaries.__dict__
         found = kept.get((dtype, count))
         if found is None or found[0].size < size:
             found = kept[dtype, count] = tuple(self.xp.empty(size, dtype) for _ in range(count))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import dtypes
-from gpukeras.tensor import Tensor, to_array
+from gpukeras.tensor import Tensor, Variable, to_array
 
 from .arrays import NEGATIVE_INFINITY, align, pair, ratio, unequal
 from .metric import Metric, add, scalar_tensor
@@ -144,8 +144,11 @@ def _keep_top_k(xp, scores, k: int):
 class CountingMetric(Metric):
     """Base of metrics on confusion counts: makes their variables, and adds to them."""
 
-    _kept = COUNTS
-    thresholds: list
+    _kept: tuple[str, ...] = COUNTS
+    true_positives: Variable
+    false_positives: Variable
+    true_negatives: Variable
+    false_negatives: Variable
 
     def _make(self, thresholds: Thresholds, shape=()) -> None:
         self._limits = thresholds

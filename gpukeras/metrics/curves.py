@@ -67,13 +67,14 @@ class AUC(CountingMetric):
             raise ValueError(f"AUC: num_thresholds must be an integer > 1, came {num_thresholds}")
         if num_labels and not multi_label:
             raise ValueError("AUC: num_labels is only for multi_label=True")
-        self._given = None if thresholds is None else sorted(float(t) for t in thresholds)
         if thresholds is None:
             inner, even = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)], True
         else:
-            inner, even = self._given, Thresholds([0.0, *self._given, 1.0]).even
+            inner = sorted(float(t) for t in thresholds)
+            even = Thresholds([0.0, *inner, 1.0]).even
         # The ends lie just outside [0, 1], so that every score is above the first and none above the last.
         self._limits = Thresholds([-EPSILON, *inner, 1 + EPSILON], even)
+        self._given = None if thresholds is None else inner
         self.num_thresholds = len(self._limits)
         self.curve = curve.upper()
         self.summation_method = method.lower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gpukeras.tensor import Variable
+
 from .arrays import pair
 from .metric import Metric, add, scalar_tensor
 
@@ -36,6 +38,10 @@ class FBetaScore(Metric):
     """
 
     _direction = "up"
+    true_positives: Variable
+    false_positives: Variable
+    false_negatives: Variable
+    intermediate_weights: Variable
 
     def __init__(self, average=None, beta=1.0, threshold=None, name="fbeta_score", dtype=None):
         super().__init__(name=name, dtype=dtype)

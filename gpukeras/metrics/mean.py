@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import numbers
 
+import numpy as np
+
 from gpukeras.tensor import Tensor, to_array
 
 from .arrays import align, masked_weights, ratio
@@ -95,7 +97,10 @@ def _totals(metric, values, sample_weight):
             return array, 1, 1
         return array.sum(), array.shape[0], max(1, math.prod(array.shape[1:]))
     if array.ndim == 0 and isinstance(sample_weight, numbers.Real):  # the loss of a batch
-        return array * array.dtype.type(sample_weight), sample_weight, 1
+        weight = float(sample_weight)
+        if type(array) is np.ndarray:
+            return array.item() * weight, weight, 1
+        return array * array.dtype.type(weight), weight, 1
     backend = Tensor(array).backend
     weights = masked_weights(sample_weight, getattr(values, "_keras_mask", None), metric.dtype, backend)
     array, weights = align(array, weights)
@@ -133,7 +138,7 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = kwargs
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
         """Take a batch; a mask on ``y_pred`` counts as weights of zero and one."""
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         mask = getattr(y_pred, "_keras_mask", None)
@@ -237,7 +242,7 @@ class MeanRelativeError(Mean):
         super().__init__(name=name or "mean_relative_error", dtype=dtype)
         self.normalizer = normalizer
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
         y_pred = to_array(y_pred, self.dtype)
         backend = Tensor(y_pred).backend
         y_pred, y_true = align(y_pred, to_array(y_true, self.dtype, backend))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpukeras.registry import Registry
 
-from . import schedules
+from . import legacy, schedules
 from .adam import Adam, Adamax, AdamW, Lamb, Lion, Nadam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from .optimizer import Optimizer
@@ -12,7 +12,7 @@ from .sgd import SGD
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam", "Optimizer",
-    "RMSprop", "deserialize", "get", "schedules", "serialize",
+    "RMSprop", "deserialize", "get", "legacy", "schedules", "serialize",
 ]
 
 _classes = (SGD, RMSprop, Adam, AdamW, Adadelta, Adagrad, Adamax, Nadam, Ftrl, Lion, Lamb)

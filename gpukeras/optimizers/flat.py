@@ -9,6 +9,7 @@ whole segment as one long vector.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from gpukeras.tensor import Variable
 
@@ -62,7 +63,7 @@ class Run:
         self.source: int | None = None
         self.places = [(index, offset - start) for index, offset in members]
         self._variables = variables
-        self._g = None
+        self._g: Any = None
         self.gaps: list = []
 
     @property
@@ -203,7 +204,7 @@ def _at_home(variable: Variable) -> bool:
 
 
 def _address(array) -> int:
-    pointer = getattr(array, "data", None)
+    pointer: Any = getattr(array, "data", None)
     return pointer.ptr if hasattr(pointer, "ptr") else array.__array_interface__["data"][0]
 
 

@@ -11,11 +11,10 @@ from gpukeras.tensor import Tensor, Variable, to_array
 
 from . import flat
 from .adjust import AdjustMixin
-from .rates import RateMixin
 from .state import StateMixin
 
 
-class Optimizer(RateMixin, AdjustMixin, StateMixin):
+class Optimizer(AdjustMixin, StateMixin):
     """Base of all optimizers.
 
     Parameters

@@ -7,6 +7,8 @@ somebody assigned to the variables.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,14 @@ from .schedules import LearningRateSchedule
 
 class RateMixin:
     """``learning_rate``, ``lr``, ``decay`` and ``iterations``."""
+
+    # Set by Optimizer and the other parts of it.
+    name: str
+    decay: float
+    gradient_accumulation_steps: int | None
+    _learning_rate: Any
+    _track: Callable[[Variable], None]
+    _untrack: Callable[[Variable], None]
 
     def _start_rate(self, learning_rate) -> None:
         """Take the constructor's learning rate and start counting."""

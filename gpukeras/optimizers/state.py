@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,22 @@ from gpukeras.tensor import Variable, to_array
 
 class StateMixin:
     """Slots, weights and ``get_config``."""
+
+    # Set by Optimizer and the other parts of it.
+    name: str
+    decay: float
+    weight_decay: Any
+    clipnorm: Any
+    clipvalue: Any
+    global_clipnorm: Any
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    _forget_layout: Callable[[], None]
+    _rate_config: Callable[[], Any]
+    _unknown: Callable[[list], str]
 
     def _start_state(self) -> None:
         self._variables: list[Variable] = []

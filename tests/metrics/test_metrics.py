@@ -279,3 +279,48 @@ def test_confusion_matrix(backend):
     expected = np.zeros((C, C), int)
     np.add.at(expected, (LABELS, PROBABILITIES.argmax(1)), 1)
     np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("y_true, y_pred, kind", [
+    ((8,), (8, 1), "Binary"), ((8, 1), (8, 1), "Binary"), ((8, 3), (8, 3), "Categorical"),
+    ((8,), (8, 3), "SparseCategorical"), ((8, 1), (8, 3), "SparseCategorical"),
+    ((8, 4), (8, 4, 3), "SparseCategorical"),
+])
+def test_accuracy_by_shape(y_true, y_pred, kind):
+    for name, suffix in {"accuracy": "Accuracy", "acc": "Accuracy", "ce": "Crossentropy"}.items():
+        metric = metrics.get_for_compile(name, y_true, y_pred)
+        assert (type(metric).__name__, metric.name) == (kind + suffix, name)
+
+
+def test_mask_on_predictions_counts_as_weights(backend):
+    y_true, y_pred = place(np.zeros((2, 3, 2), "float32")), place(np.ones((2, 3, 2), "float32"))
+    y_pred.array[0, 2] = 9
+    y_pred.array[1, 1:] = 9
+    y_pred._keras_mask = place(np.array([[True, True, False], [True, False, False]]))
+    for weights in (None, place(np.array([[1, 2, 3], [4, 5, 6]], "float32"))):
+        metric = metrics.MeanSquaredError()
+        metric.update_state(y_true, y_pred, weights)
+        np.testing.assert_allclose(float(metric.result()), 1.0)
+
+
+def test_scores_that_are_sorted_class_numbers():
+    ids = np.array([[2, 0, 1], [1, 2, 0]])
+    found = metrics.sparse_top_k_categorical_accuracy([0, 0], ids, k=2, from_sorted_ids=True)
+    assert found.numpy().tolist() == [1, 0]
+    assert metrics.sparse_top_k_categorical_accuracy([[0], [0]], ids, k=2).shape == (2, 1)
+
+
+@pytest.mark.parametrize("curve", ["ROC", "PR", "PRGAIN"])
+@pytest.mark.parametrize("method", ["interpolation", "minoring", "majoring"])
+def test_areas_bracket_each_other(curve, method):
+    areas = {
+        m: float(metrics.AUC(50, curve, m)(BINARY, SCORES)) for m in ("minoring", method, "majoring")
+    }
+    assert areas["minoring"] <= areas[method] + 1e-6 and areas[method] <= areas["majoring"] + 1e-6
+    labels = metrics.AUC(50, curve, method, multi_label=True, label_weights=[1, 0, 0, 0])
+    alone = metrics.AUC(50, curve, method)
+    np.testing.assert_allclose(
+        float(labels(MULTI_HOT, PROBABILITIES)), float(alone(MULTI_HOT[:, 0], PROBABILITIES[:, 0])), rtol=1e-5
+    )
+    assert len(alone.thresholds) == 50
+    assert float(metrics.AUC(multi_label=True).result()) == 0.0
