@@ -446,7 +446,8 @@ def test_nothing_waits_for_the_device():
             tape.watch(x)
             terms = [
                 x[1:, ::2], x[rows], x[np.array([True, False, True])], x[:, [0, 0]],
-                ops.take(x, rows, axis=1), ops.take(x, 1, axis=0), ops.take_along_axis(x, rows[:, None], axis=1), ops.sort(x),
+                ops.take(x, rows, axis=1), ops.take(x, 1, axis=0),
+                ops.take_along_axis(x, rows[:, None], axis=1), ops.sort(x),
                 ops.top_k(x, 2)[0], ops.where(x > 0, x, 0.0), ops.segment_max(x, rows, 3),
                 ops.segment_prod(x, rows, 3), ops.scatter(rows[:, None], x, (3, 4)),
                 *[ops.scatter_update(x, rows[:, None], x, r) for r in (None, "add", "mul", "max", "min")],
