@@ -275,35 +275,33 @@ class Optimizer(AdjustMixin, StateMixin):
 
     def _gather(self, plan, grads) -> None:
         """Copy gradients beside each other."""
-        try:
-            for position, view in plan.copies:
-                array = grads[position].array
-                if array.shape != view.shape:
-                    raise ValueError(self._wrong_shape(plan.variables[position], array))
-                view[...] = array
-        except TypeError as error:  # a NumPy view and a CuPy array, or the reverse
-            variable = plan.variables[position]
-            raise backends.DeviceError(
-                f"{self.name}: the gradient of {variable.path!r} is on {grads[position].device}, the "
-                f"variable on {variable.device}"
-            ) from error
-
-    def _wrong_shape(self, variable, array) -> str:
-        return (
-            f"{self.name}: variable {variable.path!r} has shape {variable.shape}, its gradient has "
-            f"{array.shape}; are gradients and variables in the same order?"
-        )
+        for position, view in plan.copies:
+            array = grads[position].array
+            if array.shape != view.shape or type(array) is not type(view):
+                self._check_gradient(plan.variables[position], array)
+            view[...] = array
 
     def _gradient_in_place(self, run, grads):
         """Return one large gradient as a vector: where it lies, if its layout allows."""
         array = grads[run.source].array
-        variable = self._trainable_variables[run.places[0][0]]
-        if array.shape != variable.shape:
-            raise ValueError(self._wrong_shape(variable, array))
+        self._check_gradient(self._trainable_variables[run.places[0][0]], array)
         if array.dtype == run.p.dtype and array.flags.c_contiguous:
             return array.reshape(-1)
         run.view(run.places[0][0])[...] = array
         return run.g
+
+    def _check_gradient(self, variable, array) -> None:
+        """Raise an error where the gradient has another shape than its variable, or lies on another device."""
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"{self.name}: variable {variable.path!r} has shape {variable.shape}, its gradient has "
+                f"{array.shape}; are gradients and variables in the same order?"
+            )
+        if not variable.backend.owns(array):
+            raise backends.DeviceError(
+                f"{self.name}: the gradient of {variable.path!r} is on {Tensor(array).device}, the variable "
+                f"on {variable.device}"
+            )
 
     def _update_one_by_one(self, plan, grads, changed: bool) -> None:
         """Call ``update_step`` for every variable, with the gradients that clipping may have changed."""
