@@ -11,7 +11,7 @@ from gpukeras.losses import (
     mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error, mse, msle, poisson,
     sparse_categorical_crossentropy, squared_hinge,
 )
-from gpukeras.registry import Registry, snake_case
+from gpukeras.registry import Registry
 
 from .accuracy import (
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
@@ -96,56 +96,3 @@ def serialize(metric):
 def deserialize(config, custom_objects=None):
     """Return the metric that ``serialize`` described."""
     return METRICS.deserialize(config, custom_objects)
-
-
-def get_for_compile(identifier, y_true_shape=None, y_pred_shape=None):
-    """Return a ``Metric`` for one entry of ``compile(metrics=...)``.
-
-    Parameters
-    ----------
-    identifier : str, dict, callable, class or Metric
-        ``"accuracy"``/``"acc"`` and ``"crossentropy"``/``"ce"`` become the binary, categorical or sparse form
-        by the shapes; a string stays the metric's name; functions are averaged.
-    y_true_shape, y_pred_shape : tuple, optional
-        Of labels and predictions.
-
-    Examples
-    --------
-    >>> metric = get_for_compile("accuracy", (32,), (32, 10))
-    >>> type(metric).__name__, metric.name
-    ('SparseCategoricalAccuracy', 'accuracy')
-    """
-    kinds = {
-        "accuracy": _ACCURACIES, "acc": _ACCURACIES, "crossentropy": _CROSSENTROPIES, "ce": _CROSSENTROPIES,
-    }
-    name = identifier.lower() if isinstance(identifier, str) else None
-    if name in kinds and y_true_shape is not None and y_pred_shape is not None:
-        found = kinds[name][_label_kind(tuple(y_true_shape), tuple(y_pred_shape))]()
-    else:
-        found = get(identifier)
-    if isinstance(found, Metric):
-        if isinstance(identifier, str):
-            found.name = identifier
-        return found
-    if not callable(found):
-        raise ValueError(f"compile(metrics=...) takes metrics, functions and names, came {identifier!r}")
-    own = getattr(found, "__name__", None) or snake_case(type(found).__name__)
-    return MeanMetricWrapper(found, name=identifier if isinstance(identifier, str) else own)
-
-
-_ACCURACIES = {
-    "binary": BinaryAccuracy, "sparse": SparseCategoricalAccuracy, "categorical": CategoricalAccuracy,
-}
-_CROSSENTROPIES = {
-    "binary": BinaryCrossentropy, "sparse": SparseCategoricalCrossentropy,
-    "categorical": CategoricalCrossentropy,
-}
-
-
-def _label_kind(y_true: tuple, y_pred: tuple) -> str:
-    """Tell what labels of this shape are for predictions of that."""
-    if not y_pred or y_pred[-1] == 1:
-        return "binary"
-    if len(y_true) < len(y_pred) or y_true[-1] == 1:
-        return "sparse"
-    return "categorical"

@@ -226,10 +226,8 @@ def test_names():
     assert metrics.get(None) is None and metrics.get(metrics.binary_accuracy) is metrics.binary_accuracy
     with pytest.raises(ValueError, match="did you mean 'precision'"):
         metrics.get("precison")
-    metric = metrics.get_for_compile(metrics.binary_accuracy)
-    assert isinstance(metric, metrics.MeanMetricWrapper) and metric.name == "binary_accuracy"
-    with pytest.raises(ValueError):
-        metrics.get_for_compile(3)
+    with pytest.raises(ValueError, match="cannot make a metric of 3"):
+        metrics.get(3)
 
 
 @pytest.mark.parametrize("make, message", [
@@ -279,17 +277,6 @@ def test_confusion_matrix(backend):
     expected = np.zeros((C, C), int)
     np.add.at(expected, (LABELS, PROBABILITIES.argmax(1)), 1)
     np.testing.assert_array_equal(found.numpy(), expected)
-
-
-@pytest.mark.parametrize("y_true, y_pred, kind", [
-    ((8,), (8, 1), "Binary"), ((8, 1), (8, 1), "Binary"), ((8, 3), (8, 3), "Categorical"),
-    ((8,), (8, 3), "SparseCategorical"), ((8, 1), (8, 3), "SparseCategorical"),
-    ((8, 4), (8, 4, 3), "SparseCategorical"),
-])
-def test_accuracy_by_shape(y_true, y_pred, kind):
-    for name, suffix in {"accuracy": "Accuracy", "acc": "Accuracy", "ce": "Crossentropy"}.items():
-        metric = metrics.get_for_compile(name, y_true, y_pred)
-        assert (type(metric).__name__, metric.name) == (kind + suffix, name)
 
 
 def test_mask_on_predictions_counts_as_weights(backend):
