@@ -111,9 +111,8 @@ class Identity(Initializer):
     def __call__(self, shape, dtype=None, **kwargs):
         if len(shape) != 2:
             raise ValueError(f"Identity makes matrices only, came shape {tuple(shape)}")
-        matrix = np.eye(*shape, dtype=dtypes.standardize_dtype(dtype))
-        matrix *= self.gain
-        return matrix
+        rows, columns = shape
+        return (np.eye(rows, columns) * self.gain).astype(dtypes.standardize_dtype(dtype))
 
     def get_config(self):
         return {"gain": self.gain}
@@ -241,7 +240,7 @@ class RandomUniform(_Random):
 
     def __call__(self, shape, dtype=None, **kwargs):
         if np.dtype(dtypes.standardize_dtype(dtype)).kind in "iu":
-            return self._generator().integers(self.minval, self.maxval, shape, dtype=dtype)
+            return self._generator().integers(int(self.minval), int(self.maxval), shape).astype(dtype)
         return _uniform(self._generator(), shape, self.minval, self.maxval, dtype)
 
     def get_config(self):

@@ -16,6 +16,7 @@ import threading
 import types
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,8 +26,11 @@ from gpukeras.tensor import Tensor, to_array
 
 from .registration import CustomObjectScope, find_custom, get_registered_name
 
+if TYPE_CHECKING:
+    from gpukeras.registry import Registry
+
 # Public module -> Registry; each registry enters itself when its module is imported.
-REGISTRIES: dict[str, object] = {}
+REGISTRIES: dict[str, Registry] = {}
 # Where the registries live. Lookups ask in this order when a configuration does not say where to look.
 _MODULES = (
     "layers", "models", "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
@@ -107,7 +111,7 @@ def _write_object(obj) -> dict:
         registered = get_registered_name(cls)
     else:
         registered = None
-    found = {"module": module, "class_name": name, "config": config, "registered_name": registered}
+    found: dict = {"module": module, "class_name": name, "config": config, "registered_name": registered}
     for key, method in (("build_config", "get_build_config"), ("compile_config", "get_compile_config")):
         extra = getattr(obj, method)() if hasattr(obj, method) else None
         if extra:
@@ -138,8 +142,8 @@ def _home_of(thing) -> tuple[str | None, str | None]:
 
 def _write_function(function) -> dict:
     if inspect.isclass(function):
-        name = function.__name__
-        return {"module": "builtins", "class_name": "type", "config": name, "registered_name": "type"}
+        kind = function.__name__
+        return {"module": "builtins", "class_name": "type", "config": kind, "registered_name": "type"}
     if getattr(function, "__name__", None) == "<lambda>":
         return _write_lambda(function)
     if not hasattr(function, "__name__"):
@@ -251,14 +255,14 @@ def _read_object(config, custom_objects, safe_mode, registry):
         config["class_name"], config.get("module"), config.get("registered_name"), custom_objects, registry
     )
     inner = config["config"]
-    if not inspect.isclass(cls):
-        # Keras 2 wrote functions that make objects (l1_l2) and plain functions in the same form.
-        return cls(**inner) if inner else cls
-    if not hasattr(cls, "from_config"):
-        raise TypeError(f"class {cls.__name__} needs a from_config(config) class method to be read back")
+    if not inspect.isclass(cls) and not inner:  # a function in the form of an object; it is never called here
+        return cls
+    read = getattr(cls, "from_config", None)
+    if read is None:
+        raise TypeError(f"{cls!r} needs a from_config(config) class method to be read back")
     with CustomObjectScope(custom_objects or {}), _safe(safe_mode):
         try:
-            found = cls.from_config(dict(inner) if isinstance(inner, Mapping) else inner)
+            found = read(dict(inner) if isinstance(inner, Mapping) else inner)
         except TypeError as error:
             raise TypeError(
                 f"the configuration of {config['class_name']} does not fit its class: {error}"

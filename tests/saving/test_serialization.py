@@ -201,6 +201,16 @@ def test_objects_without_a_configuration():
         serialize_keras_object(Wrong())
 
 
+def test_functions_are_never_called_with_what_a_file_says():
+    def dangerous(path="x"):
+        raise AssertionError("called")
+
+    with saving.custom_object_scope({"dangerous": dangerous}):
+        assert deserialize_keras_object({"class_name": "dangerous", "config": {}}) is dangerous
+        with pytest.raises(TypeError, match="from_config"):
+            deserialize_keras_object({"class_name": "dangerous", "config": {"path": "y"}})
+
+
 def test_type_names():
     assert serialize_keras_object(np.float32)["config"] == "float32"
     assert deserialize_keras_object(serialize_keras_object(np.float32)) == "float32"
