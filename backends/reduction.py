@@ -12,6 +12,8 @@ class ReductionMixin:
 
     def sum(self, x, axes, keepdims=False, scale=None):
         """Return the sum of a float array over sorted ``axes``, times ``scale``; float16 in float32."""
+        if not axes:
+            return x * (1 if scale is None else scale)
         if x.dtype == np.float16:
             y = x.sum(axis=axes, keepdims=keepdims, dtype=np.float32)
             return (y if scale is None else y * scale).astype(np.float16)

@@ -30,7 +30,7 @@ def pytest_runtest_setup(item):
         pytest.skip(f"GPU: {problem}")
 
 
-# GPUKERAS_TEST_GENERIC=1 adds a stand-in for a GPU: the generic code on arrays that refuse to wait for a device.
+# GPUKERAS_TEST_GENERIC=1 adds a stand-in for a GPU: the generic code on arrays that refuse to wait.
 _DEVICES = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]
 if os.environ.get("GPUKERAS_TEST_GENERIC"):
     _DEVICES.insert(1, "generic")

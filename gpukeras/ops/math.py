@@ -440,11 +440,7 @@ def _clip_shape(*sizes, **settings):
     return shapes.broadcast(*(s for s in sizes if s is not None))
 
 
-def _clip_dtype(x, *bounds, **settings):
-    return "int32" if x == "bool" else x
-
-
-@op(shape=_clip_shape, tensors=3, scalars=True, dtype=_clip_dtype)
+@op(shape=_clip_shape, tensors=3, scalars=True, dtype=widen_bool)
 def clip(x, x_min=None, x_max=None):
     """Limit ``x`` to ``[x_min, x_max]``; ``None`` leaves that side open.
 
@@ -457,8 +453,8 @@ def clip(x, x_min=None, x_max=None):
     array([0. , 0.5, 1. ], dtype=float32)
     """
     xp, a = module(x)
-    (a,) = unbool(xp, a)
-    y = a
+    kind = widen_bool(*(t.dtype.name for t in (x, x_min, x_max) if t is not None))
+    y = a = a.astype(kind, copy=False)
     low = high = None
     if x_min is not None:
         low = x_min.array.astype(a.dtype, copy=False)
@@ -554,7 +550,7 @@ def imag(x):
 def angle(x):
     """Return the argument of ``x`` as a complex number: 0 or pi. Has no gradient."""
     xp, a = floating(x)
-    return (a < 0).astype(a.dtype) * np.pi, None
+    return xp.where(xp.isnan(a), a, (a < 0).astype(a.dtype) * np.pi), None
 
 
 @op(shape=shapes.same, dtype="float")

@@ -338,11 +338,16 @@ def _einsum_shape(*sizes, subscripts):
     return tuple(known[c] for c in result)
 
 
-@op(shape=_einsum_shape, tensors="list")
+def _einsum_dtype(*kinds, subscripts=None):
+    """Products of int8 are summed in int32."""
+    return "int32" if len(kinds) > 1 and {*kinds} == {"int8"} else dtypes.result_type(*kinds).name
+
+
+@op(shape=_einsum_shape, tensors="list", dtype=_einsum_dtype)
 def contract(operands, subscripts):
     """Return ``einsum(subscripts, *operands)``."""
     xp = operands[0].backend.xp
-    kind = dtypes.result_type(*(x.dtype for x in operands))
+    kind = _einsum_dtype(*(x.dtype.name for x in operands))
     arrays = [x.array.astype(kind, copy=False) for x in operands]
     labels, result = parse_subscripts(subscripts, [a.ndim for a in arrays])
     known = _einsum_sizes(labels, [a.shape for a in arrays])

@@ -17,6 +17,13 @@ def _float(x):
     return x if np.dtype(x.dtype).kind == "f" else ops.cast(x, dtypes.floatx())
 
 
+def _alike(x1, x2):
+    """Return both as tensors of their common floating type."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    kind = dtypes.float_type(dtypes.result_type(np.dtype(x1.dtype), np.dtype(x2.dtype))).name
+    return ops.cast(x1, kind), ops.cast(x2, kind)
+
+
 # ---- averages -------------------------------------------------------------------------------------
 def average(x, axis=None, weights=None):
     """Return the (weighted) mean over ``axis``.
@@ -90,9 +97,7 @@ def correlate(x1, x2, mode="valid"):
     mode : {"valid", "same", "full"}
         Positions: complete overlap; as many as the longer vector; any overlap.
     """
-    x1, x2 = as_tensor(x1), as_tensor(x2)
-    kind = dtypes.float_type(dtypes.result_type(np.dtype(x1.dtype), np.dtype(x2.dtype)))
-    x1, x2 = ops.cast(x1, kind.name), ops.cast(x2, kind.name)
+    x1, x2 = _alike(x1, x2)
     if len(x1.shape) != 1 or len(x2.shape) != 1:
         raise ValueError(f"correlate needs vectors, came shapes {tuple(x1.shape)} and {tuple(x2.shape)}")
     if mode not in ("valid", "same", "full"):
@@ -114,12 +119,12 @@ def correlate(x1, x2, mode="valid"):
 
 def cdist(x, y):
     """Return the Euclidean distances between rows, (..., N, D) and (..., M, D) to (..., N, M)."""
-    x, y = _float(x), _float(y)
+    x, y = _alike(x, y)
     return ops.norm(ops.expand_dims(x, -2) - ops.expand_dims(y, -3), axis=-1)
 
 
 def psnr(x1, x2, max_val):
-    """Return the peak signal-to-noise ratio ``20 log10(max_val) - 10 log10(mean((x1 - x2)²))`` in decibels."""
+    """Return the peak signal-to-noise ratio in decibels, ``10 log10(max_val² / mean((x1 - x2)²))``."""
     error = ops.mean(ops.square(_float(x1) - _float(x2)))
     return 20 * math.log10(max_val) - ops.log10(error) * 10
 

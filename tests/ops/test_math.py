@@ -133,6 +133,7 @@ def test_clip(backend):
     check_op(ops.clip, [x, None, 1.5], lambda x, a, b: np.minimum(x, b))
     check_op(ops.clip, [x, -1.0, None], lambda x, a, b: np.maximum(x, a))
     assert ops.clip(ops.array([1, 5, 9]), 2, 6).numpy().tolist() == [2, 5, 6]
+    assert ops.clip(ops.array([1, 5, 9]), 1.5, 6.5).numpy().tolist() == [1.5, 5, 6.5]
     t = ops.array([0.0, 0.5, 1.0])
     with GradientTape() as tape:
         tape.watch(t)

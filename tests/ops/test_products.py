@@ -150,6 +150,8 @@ def test_einsum_size_one_broadcasts(backend):
 
 def test_einsum_integers(backend):
     a = np.arange(6, dtype="int32").reshape(2, 3)
+    small = np.full((1, 3), 100, "int8")
+    assert ops.einsum("ij,kj->ik", small, small).numpy().tolist() == [[30000]]  # summed in int32
     assert ops.einsum("ij,kj->ik", a, a).numpy().tolist() == (a @ a.T).tolist()
 
 
