@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Callback:
     """Base of callbacks: overwrite the methods of interest, pass the object to ``fit(callbacks=[...])``.
@@ -26,15 +28,15 @@ class Callback:
     ...             self.model.stop_training = True
     """
 
+    # Class-level defaults: subclasses that forget super().__init__() work as well.
+    params: dict = {}
+    model: Any = None
+    validation_data = None
+
     def __init__(self):
-        self.params: dict = {}
+        self.params = {}
         self.model = None
         self.validation_data = None
-
-    # Class-level defaults: subclasses that forget super().__init__() work as well.
-    params = None
-    model = None
-    validation_data = None
 
     def set_params(self, params: dict) -> None:
         """Take the parameters of the run."""

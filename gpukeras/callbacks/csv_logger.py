@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -61,6 +60,6 @@ class CSVLogger(Callback):
 
 
 def _cell(value):
-    if isinstance(value, str) or not isinstance(value, Iterable) or np.ndim(value) == 0:
-        return value
-    return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return value

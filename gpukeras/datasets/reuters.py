@@ -50,11 +50,11 @@ def load_data(
     path = cached(path, BASE + "reuters.npz", _SHA256)
     texts, labels = read_npz(path, ("x", "y"))
     words.check_texts(path, texts, labels)
-    texts, labels = words.shuffled(texts, labels, np.random.RandomState(seed))
-    texts = words.shift(texts, start_char, index_from)
+    raw, labels = words.shuffled(texts, labels, np.random.RandomState(seed))
+    shifted = words.shift(raw, start_char, index_from)
     if maxlen:
-        texts, labels = words.shorter(texts, labels, maxlen)
-    return split(words.limit(texts, num_words, skip_top, oov_char), labels, test_split)
+        shifted, labels = words.shorter(shifted, labels, maxlen)
+    return split(words.limit(shifted, num_words, skip_top, oov_char), labels, test_split)
 
 
 def get_word_index(path: str = "reuters_word_index.json") -> dict[str, int]:
