@@ -84,7 +84,7 @@ def device_generator(backend, seed=None):
         found = _SOURCES.devices.get(backend.name)
         if found is None:
             start = _SOURCES.seed
-            words = [start, 1] if start is not None else [int(np.random.SeedSequence().entropy) & _WORD]
+            words = [start, 1] if start is not None else np.random.SeedSequence().generate_state(2).tolist()
             found = _SOURCES.devices[backend.name] = backend.new_generator(words)
         return found
     if isinstance(seed, SeedGenerator):

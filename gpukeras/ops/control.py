@@ -95,7 +95,7 @@ def _length(xs, name, length=None) -> int:
     if len(sizes) != 1 or None in sizes:
         found = sorted(str(n) for n in sizes)
         raise ValueError(f"{name} needs tensors with one known length along axis 0, came {found}")
-    return sizes.pop()
+    return sizes.pop()  # type: ignore[return-value]  # None was refused above
 
 
 def _stack(items):

@@ -228,7 +228,7 @@ def power(x1, x2):
         from gpukeras import ops
 
         hole = Tensor((a <= 0).astype(a.dtype))
-        return dy * power(x1, x2) * ops.log(ops.maximum(x1, hole)) * (1 - hole)
+        return dy * power(x1, x2) * ops.log(ops.maximum(x1, hole)) * ops.subtract(1.0, hole)
 
     return xp.power(a, b), both(x1, x2, first, second)
 
@@ -466,15 +466,14 @@ def clip(x, x_min=None, x_max=None):
         y = a.copy()
 
     def vjp(dy):
-        below = None if low is None else a < low
-        above = None if high is None else a > high
-        if below is not None and above is not None:
-            inside = ~(below | above)
-        else:
-            inside = ~(above if below is None else below) if low is not None or high is not None else None
-        weight = lambda mask: Tensor(mask.astype(dy.dtype))  # noqa: E731
+        below = xp.zeros(a.shape, "bool") if low is None else a < low
+        above = xp.zeros(a.shape, "bool") if high is None else a > high
+
+        def weight(mask):
+            return Tensor(mask.astype(dy.dtype))
+
         return (
-            (unbroadcast(dy if inside is None else dy * weight(inside), x) if x.uid else None),
+            unbroadcast(dy * weight(~(below | above)), x) if x.uid else None,
             None if low is None or not x_min.uid else unbroadcast(dy * weight(below), x_min),
             None if high is None or not x_max.uid else unbroadcast(dy * weight(above), x_max),
         )

@@ -158,7 +158,7 @@ def bind() -> None:
     for cls in (Tensor, KerasTensor):
         for name, value in {**OPERATORS, **METHODS}.items():
             setattr(cls, name, value)
-        cls.__hash__ = object.__hash__  # == is elementwise; tensors stay usable as dictionary keys
+        setattr(cls, "__hash__", object.__hash__)  # noqa: B010  == is elementwise; tensors stay usable as keys
 
 
 bind()

@@ -71,7 +71,8 @@ def diff(a, n=1, axis=-1):
     lead = (slice(None),) * axis
     differ = ops.not_equal if np.dtype(a.dtype).kind == "b" else ops.subtract
     for _ in range(n):
-        a = differ(a[(*lead, slice(1, None))], a[(*lead, slice(None, -1))])
+        later, earlier = lead + (slice(1, None),), lead + (slice(None, -1),)
+        a = differ(a[later], a[earlier])
     return a
 
 

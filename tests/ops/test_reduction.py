@@ -26,7 +26,8 @@ def test_reductions(backend, name, reference, twice, axis):
     for keepdims in (False, True):
         check_op(
             lambda x: getattr(ops, name)(x, axis=axis, keepdims=keepdims), [X],
-            lambda x: reference(x, axis=axis, keepdims=keepdims), second_order=twice and smooth and not keepdims, grad=smooth,
+            lambda x: reference(x, axis=axis, keepdims=keepdims),
+            grad=smooth, second_order=twice and smooth and not keepdims,
         )
 
 
