@@ -232,3 +232,9 @@ def test_real_keras_reads_ours_and_we_read_theirs(real_keras):
         assert deserialize_keras_object(real_keras.saving.serialize_keras_object(theirs)).get_config() == (
             ours.get_config()
         )
+
+
+def test_file_functions_are_public():
+    assert all(callable(getattr(saving, name)) for name in saving.__all__)
+    with pytest.raises(AttributeError, match="load_modle"):
+        saving.load_modle  # noqa: B018
