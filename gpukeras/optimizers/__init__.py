@@ -7,15 +7,17 @@ from gpukeras.registry import Registry
 from . import legacy, schedules
 from .adam import Adam, Adamax, AdamW, Lamb, Lion, Nadam
 from .adaptive import Adadelta, Adagrad, Ftrl, RMSprop
+from .loss_scale import LossScaleOptimizer
 from .optimizer import Optimizer
 from .sgd import SGD
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam", "Optimizer",
-    "RMSprop", "deserialize", "get", "legacy", "schedules", "serialize",
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
+    "Nadam", "Optimizer", "RMSprop", "deserialize", "get", "legacy", "schedules", "serialize",
 ]
 
-_classes = (SGD, RMSprop, Adam, AdamW, Adadelta, Adagrad, Adamax, Nadam, Ftrl, Lion, Lamb)
+_classes = (SGD, RMSprop, Adam, AdamW, Adadelta, Adagrad, Adamax, Nadam, Ftrl, Lion, Lamb,
+            LossScaleOptimizer)
 REGISTRY = Registry(
     "optimizer", {cls.__name__: cls for cls in _classes},
     {cls.__name__.lower(): cls.__name__ for cls in _classes}, module="keras.optimizers", ignore_case=True,

@@ -291,7 +291,7 @@ class Optimizer(AdjustMixin, StateMixin):
         return run.g
 
     def _check_gradient(self, variable, array) -> None:
-        """Raise an error where the gradient has another shape than its variable, or lies on another device."""
+        """Refuse a gradient of another shape than its variable, or on another device."""
         if array.shape != variable.shape:
             raise ValueError(
                 f"{self.name}: variable {variable.path!r} has shape {variable.shape}, its gradient has "

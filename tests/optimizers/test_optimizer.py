@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 
@@ -400,6 +401,60 @@ def test_subclass_that_changes_the_gradient():
 def test_custom_without_a_rule():
     with pytest.raises(NotImplementedError, match="must define update_step"):
         optimizers.Optimizer(0.1).apply(make_gradients(make_variables()), make_variables())
+
+
+# ---- dynamic loss scaling -------------------------------------------------------------------------------
+@pytest.mark.parametrize("where", ["cpu", "fake"])
+def test_dynamic_loss_scale(where):
+    with contextlib.ExitStack() as stack:
+        if where == "fake":
+            stack.enter_context(fake_device())
+        v, plain = (Variable(np.array([1.0, 2.0], "float32")) for _ in range(2))
+        inner = optimizers.Adam(0.1, clipnorm=1.0)
+        optimizer = optimizers.LossScaleOptimizer(inner, initial_scale=8.0, dynamic_growth_steps=2)
+        reference = optimizers.Adam(0.1, clipnorm=1.0)
+        scales = []
+        for value in (3.0, 0.5, np.inf, 1.0, np.nan, 2.0):
+            one = Tensor(v.backend.asarray(np.float32(1)))
+            scale = optimizer.scale_loss(one).numpy()
+            scales.append(float(scale))
+            g = np.array([value, -1.0], "float32")
+            optimizer.apply([Tensor(v.backend.asarray(g * scale))], [v])
+            if np.isfinite(value):
+                reference.apply([Tensor(v.backend.asarray(g))], [plain])
+        assert_same([v.numpy()], [plain.numpy()])
+        assert scales == [8, 8, 16, 8, 8, 4]
+        assert int(optimizer.iterations) == 4
+        again = optimizers.deserialize(optimizers.serialize(optimizer))
+        assert again.get_config() == optimizer.get_config()
+        again.build([v])
+        again.set_weights(optimizer.get_weights())
+        assert float(again.scale_loss(one)) == 4.0
+        again.learning_rate = 0.5
+        assert float(again.inner_optimizer.learning_rate) == float(again.learning_rate) == 0.5
+    with pytest.raises(ValueError, match="clipnorm on the inner"):
+        optimizers.LossScaleOptimizer(inner, clipnorm=1.0)
+    with pytest.raises(ValueError, match="dynamic=False"):
+        optimizers.LossScaleOptimizer(inner, dynamic=False)
+    with pytest.raises(TypeError, match="must be another optimizer"):
+        optimizers.LossScaleOptimizer("adam")
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_dynamic_loss_scale_parity(real_keras):
+    ours = optimizers.LossScaleOptimizer(optimizers.SGD(0.1), 8.0, 2)
+    theirs = real_keras.optimizers.LossScaleOptimizer(real_keras.optimizers.SGD(0.1), 8.0, 2)
+    a, b = Variable(np.ones(2, "float32")), real_keras.Variable(np.ones(2, "float32"))
+    theirs.build([b])
+    weights, state = [b.value], [v.value for v in theirs.variables]
+    for value in (3.0, 0.5, np.inf, 1.0, 2.0, 1.0):
+        g = np.array([value, -1.0], "float32")
+        ours.apply([Tensor(g)], [a])
+        weights, state = theirs.stateless_apply(state, [real_keras.ops.array(g)], weights)
+        assert_same([a.numpy()], [np.asarray(weights[0])])
+    assert [v.path for v in ours.variables[:4]] == [v.path for v in theirs.variables[:4]]
+    assert_same([v.numpy() for v in ours.variables], [np.asarray(v) for v in state])
 
 
 # ---- state and configuration ---
