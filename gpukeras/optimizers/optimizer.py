@@ -69,7 +69,7 @@ class Optimizer(AdjustMixin, StateMixin):
         gradient_accumulation_steps=None, name=None, **kwargs,
     ):
         if isinstance(learning_rate, str) and name is None:  # tf.keras: Optimizer(name, ...)
-            learning_rate, name = kwargs.pop("learning_rate", 0.001), learning_rate
+            learning_rate, name = 0.001, learning_rate
         learning_rate = kwargs.pop("lr", learning_rate)
         self.decay = kwargs.pop("decay", 0.0)
         for unused in ("jit_compile", "is_legacy_optimizer"):  # other engines' switches in old code and files

@@ -513,3 +513,87 @@ def test_get():
     with pytest.raises(ValueError, match="expected an optimizer"):
         optimizers.get(lambda: 1)
     assert gpukeras.Optimizer is optimizers.Optimizer
+
+
+def test_slots_in_every_spelling():
+    v = Variable(np.ones((2, 3), "float32"), name="w")
+    optimizer = optimizers.SGD()
+    optimizer.build([v])
+    old = optimizer.add_variable_from_reference(model_variable=v, variable_name="m",
+     initial_value=np.full((2, 3), 4.0))
+    assert old.name == "w_m" and float(ops.sum(old)) == 24
+    assert optimizer.add_variable((2,), "ones").numpy().tolist() == [1, 1]
+    assert optimizer.add_variable((2,), 3).numpy().tolist() == [3, 3]
+    assert optimizer.add_variable((2,), [1.0, 2.0]).numpy().tolist() == [1, 2]
+    first, second = optimizer.add_optimizer_variables([v], ["a", "b"], ["zeros", 0.5])
+    assert first[0].numpy().max() == 0 and second[0].numpy().min() == 0.5
+    with pytest.raises(ValueError, match="2 names but 1 initializers"):
+        optimizer.add_optimizer_variables([v], ["a", "b"], ["zeros"])
+    optimizer.own = Variable(1.0, trainable=False)
+    assert optimizer.variables[-1] is optimizer.own and optimizer.weights == optimizer.variables
+    optimizer.assign_sub(first[0], np.ones((2, 3)))
+    assert first[0].numpy().max() == -1
+    with pytest.raises(ValueError, match="unknown variable"):
+        optimizer._get_variable_index(Variable(1.0))
+    with pytest.raises(ValueError, match="state variables"):
+        optimizer.set_weights([])
+    assert "SGD" in repr(optimizer)
+
+
+def test_forgotten_constructor():
+    class Forgot(optimizers.Optimizer):
+        def __init__(self):
+            self.momentum = 0.5
+
+    with pytest.raises(RuntimeError, match="super"):
+        Forgot().apply(make_gradients(make_variables()), make_variables())
+    with pytest.raises(AttributeError, match="no attribute 'betas'"):
+        _ = optimizers.Adam().betas
+
+
+def test_overwritten_variable_accumulates_its_maximum():
+    scale, v = Variable(np.ones(2, "float32")), Variable(np.ones(2, "float32"))
+    scale.overwrite_with_gradient = True
+    optimizer = optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    for found in ([3.0, 1.0], [2.0, 5.0]):
+        before = scale.numpy()
+        optimizer.apply([Tensor(np.array(found, "float32")), Tensor(np.ones(2, "float32"))], [scale, v])
+    np.testing.assert_allclose(before, 1)
+    np.testing.assert_allclose(scale.numpy(), [3, 5])
+    np.testing.assert_allclose(v.numpy(), 0)
+
+
+@pytest.mark.parametrize("change", [lambda a: a[:, ::-1], lambda a: a.astype("float64"),
+ lambda a: a.T.copy().T])
+def test_large_gradients_in_any_layout(change):
+    v, plain = make_variables(SHAPES[4:]), make_variables(SHAPES[4:])
+    g = change(make_gradients(v)[0].array)
+    before = g.copy()
+    optimizers.Adam(0.1).apply([Tensor(g)], v)
+    optimizers.Adam(0.1).apply([Tensor(np.ascontiguousarray(g, "float32"))], plain)
+    assert_same(values(v), values(plain))
+    np.testing.assert_array_equal(g, before)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: optimizers.Adagrad(initial_accumulator_value=-1), "initial_accumulator_value must be >= 0"),
+    (lambda: optimizers.Ftrl(learning_rate_power=1.0), "learning_rate_power must be <= 0"),
+    (lambda: optimizers.Ftrl(l1_regularization_strength=-1.0), "l1_regularization_strength must be >= 0"),
+    (lambda: optimizers.Lion(beta_1=0.0), "beta_1 must be in"),
+    (lambda: optimizers.AdamW(weight_decay=None), "use Adam"),
+    (lambda: optimizers.Adam(use_ema=True, ema_overwrite_frequency=0.5), "ema_overwrite_frequency"),
+])
+def test_wrong_settings(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_spellings_of_keras_2():
+    assert optimizers.Nadam(schedule_decay=0.004).get_config()["schedule_decay"] == 0.004
+    assert optimizers.RMSprop(epsilon=None).epsilon == 1e-7 and optimizers.Adam(jit_compile=True).decay == 0.0
+    assert optimizers.legacy.Adam is optimizers.Adam
+    assert optimizers.Optimizer("mine").name == "mine"
+    v = Variable(np.ones(1, "float32"))
+    optimizers.SGD(0.5).apply_gradients([(np.ones(1, "float32"), v)], name="step",
+     skip_gradients_aggregation=True)
+    np.testing.assert_allclose(v.numpy(), 0.5)
