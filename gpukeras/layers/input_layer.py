@@ -53,7 +53,6 @@ class InputLayer(Layer):
         tensor = input_tensor
         if tensor is None:
             tensor = KerasTensor(batch_shape, self._dtype, name=self.name)
-            tensor.optional = self.optional
         Node(self, (), {}, tensor)
 
     @property

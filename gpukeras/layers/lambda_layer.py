@@ -45,9 +45,9 @@ class Lambda(Layer):
         self._output_shape = output_shape
         self.built = True
         try:
-            names = inspect.signature(function).parameters
+            names = list(inspect.signature(function).parameters)
         except (TypeError, ValueError):  # builtins have no signature to read
-            names = {}
+            names = []
         self._takes = {n for n in ("mask", "training") if n in names and n not in self.arguments}
 
     def call(self, inputs, mask=None, training=None):

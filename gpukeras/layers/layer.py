@@ -66,6 +66,7 @@ class Layer(Stateful):
     """
 
     built = False
+    _init_args: tuple[tuple, dict]
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
@@ -75,7 +76,7 @@ class Layer(Stateful):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
-            cls.build = _remembering(cls.build)
+            cls.build = _remembering(cls.build)  # type: ignore[method-assign]
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None,
                  **kwargs):
@@ -95,7 +96,7 @@ class Layer(Stateful):
         self._loss_functions: list = []
         self._added_metrics: list = []
         self._build_shape = None
-        self._fitting = (None, None)  # input spec and the last input shape that met it
+        self._fitting: tuple = (None, None)  # input spec and the last input shape that met it
         self._batch_input_shape = _first_shape(kwargs)
         self._input_dtype = kwargs.pop("input_dtype", None)
         self._initial_weights = kwargs.pop("weights", None)
@@ -114,7 +115,7 @@ class Layer(Stateful):
         if name in ("input_shape", "output_shape"):  # Keras 2; Keras 3 leaves the names to subclasses
             return tree.map_structure(shape_of, getattr(self, name.removesuffix("_shape")))
         if isinstance(found := getattr(type(self), name, None), property):
-            return found.fget(self)  # it raised AttributeError itself: with its own message, please
+            return found.__get__(self)  # it raised AttributeError itself: with its own message, please
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- to be written by subclasses ------------------------------------------------------------
@@ -179,7 +180,7 @@ class Layer(Stateful):
             symbolic_call = False  # the common case: one tensor that needs no cast
         else:
             args, kwargs, symbolic_call = self._prepare(spec, args, kwargs)
-        first = args[0] if args else kwargs.get(spec.first)
+        first = args[0] if args else kwargs.get(spec.first)  # type: ignore[arg-type]
         if self.input_spec is not None and first is not None:
             self._check(first)
         state = CALLS.state

@@ -17,7 +17,8 @@ class Merge(Layer):
     Tensors of lower rank get axes of size 1 after their batch axis: (N, 4) and (N, 3, 4) go together.
     """
 
-    least, most = 1, None  # how many inputs it takes
+    least: int = 1  # how many inputs it takes
+    most: int | None = None
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpukeras import autograd
+from gpukeras.dtype_policies import DTypePolicy
 from gpukeras.layers.tracking import CALLS, owned_attributes, unique
 from gpukeras.symbolic import KerasTensor, Operation
 from gpukeras.tensor import Tensor, Variable
@@ -22,6 +23,13 @@ class Stateful(Operation):
     """What ``Layer`` knows about its weights, losses and metrics."""
 
     built: bool
+    _dtype_policy: DTypePolicy
+    _trainable: bool
+    _trainable_variables: list[Variable]
+    _non_trainable_variables: list[Variable]
+    _losses: list
+    _loss_functions: list
+    _added_metrics: list
     _call_number = 0  # the outermost call in which this layer was last called
     _loss_number = 0  # the one in which ``_losses`` were added
     _functions_in_use = False  # whether any layer of this process was given a loss function
@@ -78,7 +86,7 @@ class Stateful(Operation):
                 f"layer {self.name!r}: weight {name!r} would have shape {shape}; the input needs known sizes "
                 "there"
             )
-        dtype = dtype or self.variable_dtype
+        dtype = dtype or self._dtype_policy.variable_dtype
         if initializer is None:
             initializer = "glorot_uniform" if str(dtype).startswith("float") else "zeros"
         variable = Variable(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import tempfile
 
 import numpy as np
 
@@ -17,8 +19,8 @@ SHAPE_ARGUMENTS = {"input_shape", "batch_input_shape", "batch_shape", "input_dim
 def check_layer(
     cls, kwargs=None, input_shape=None, *, inputs=None, input_dtype="float", high=5, call_kwargs=None,
     reference=None, output_shape=None, training=(None,), random=False, gradients=True, samplewise=True,
-    symbolic=True, trainable=True, mask=None, output_mask="any", setup=None, weights=None, batch=3, rtol=2e-5,
-    atol=2e-5, gradient_tolerance=2e-6, custom_objects=None, seed=0,
+    symbolic=True, trainable=True, save=True, mask=None, output_mask="any", setup=None, weights=None,
+    batch=3, rtol=2e-5, atol=2e-5, gradient_tolerance=2e-6, custom_objects=None, seed=0,
 ):
     """Check a layer class on the current device; returns the float64 layer.
 
@@ -48,6 +50,8 @@ def check_layer(
         In inference mode, every sample's output depends on that sample alone.
     symbolic : bool
         Compare with symbolic shapes.
+    save : bool
+        Write a model around the layer to a file and read it back.
     trainable : bool
         Take one step of plain gradient descent and demand a lower loss.
     mask : array of bool, optional
@@ -82,6 +86,8 @@ def check_layer(
     _check_float32(run, data, y, values, rtol, atol)
     if symbolic:
         _check_symbolic(run, layer, data, y)
+        if save and not call_kwargs and mask is None:
+            _check_file(run, data, values)
     for mode in training if gradients else ():
         _check_gradients(run, layer, data, mode, gradient_tolerance, seed)
     if random:
@@ -206,6 +212,24 @@ def _check_float32(run, data, y, values, rtol, atol):
     for weight in layer.weights:
         assert weight.dtype.kind != "f" or weight.dtype == "float32", f"{run.name}: weight {weight.path}"
     _close(found, y, rtol, atol, f"{run.name} in float32")
+
+
+def _check_file(run, data, values):
+    """A model around the layer answers the same after a journey through a file."""
+    from gpukeras import Input, Model, saving
+
+    inputs = _map(lambda x: Input(x.shape[1:], dtype=_spec_like(x, None, "float32").dtype), data)
+    layer = run.make("float32")
+    model = Model(inputs, layer(inputs))
+    layer.set_weights(values)
+    before = model(run.tensors(data, "float32"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.keras"
+        model.save(path)
+        known = {run.cls.__name__: run.cls, **(run.custom_objects or {})}
+        again = saving.load_model(path, custom_objects=known)
+    after = again(run.tensors(data, "float32"))
+    _close(tree.flatten(after), tree.flatten(before), 0, 0, f"{run.name} read from a file")
 
 
 def _check_symbolic(run, layer, data, y):
