@@ -141,6 +141,7 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
 
         call.shape_rule = shape
         call.scalars = scalars
+        call.tensor_count = 1 if listed else len(names) if count is None else count
         REGISTRY[f.__name__] = call
         return call
 

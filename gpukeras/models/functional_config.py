@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from gpukeras import tree
 from gpukeras.models.graph import Graph
-from gpukeras.op import REGISTRY
-from gpukeras.symbolic import KerasTensor, Node, OpCall, to_snake_case
+from gpukeras.models.op_config import op_parts, read_op
+from gpukeras.symbolic import KerasTensor, Node, OpCall
 
 
 # ---- writing ---------------------------------------------------------------------------------------------
@@ -33,11 +33,15 @@ def graph_config(model) -> dict:
 
     layers = []
     for operation in graph.operations:
-        config = _operation_config(operation)
         nodes = [n for n in graph.nodes if n.operation is operation and n.inputs]
         nodes.sort(key=lambda n: n.index)
+        if isinstance(operation, OpCall):
+            config, calls = op_parts(operation, nodes)
+            config["config"] = write(config["config"])
+        else:
+            config, calls = saving.serialize_keras_object(operation), [(n.args, n.kwargs) for n in nodes]
         config["name"] = operation.name
-        config["inbound_nodes"] = [{"args": write(n.args), "kwargs": write(n.kwargs)} for n in nodes]
+        config["inbound_nodes"] = [{"args": write(args), "kwargs": write(kwargs)} for args, kwargs in calls]
         layers.append(config)
     return {
         "name": model.name, "trainable": model._trainable, "layers": layers,
@@ -55,16 +59,6 @@ def _places(graph: Graph) -> dict[int, tuple]:
         id(t): (node.operation.name, number, i)
         for nodes in calls.values() for number, node in enumerate(nodes) for i, t in enumerate(node.outputs)
     }
-
-
-def _operation_config(operation) -> dict:
-    from gpukeras import saving
-
-    if isinstance(operation, OpCall):
-        name = "".join(part.capitalize() for part in operation.op.__name__.split("_"))
-        return {"module": "keras.src.ops.numpy", "class_name": name, "config": {"name": operation.name},
-                "registered_name": name}
-    return saving.serialize_keras_object(operation)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------
@@ -126,10 +120,7 @@ def _read_operation(data: dict, custom_objects):
     from gpukeras import saving
 
     if "ops" in str(data.get("module") or "").split("."):
-        name = to_snake_case(data["class_name"])
-        if name not in REGISTRY:
-            raise ValueError(f"the configuration names op {data['class_name']!r}, which is not known here")
-        return OpCall(REGISTRY[name], data["config"].get("name") or data.get("name"))
+        return read_op(data)
     return saving.deserialize_keras_object(data, custom_objects=custom_objects)
 
 

@@ -51,7 +51,7 @@ def greater_equal(x1, x2):
     return xp.greater_equal(a, b), None
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True, dtype="bool")
+@op(shape=lambda x1, x2, *settings, **named: shapes.broadcast(x1, x2), tensors=2, scalars=True, dtype="bool")
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Tell where ``|x1 - x2| <= atol + rtol * |x2|``."""
     xp, a, b = pair(x1, x2)
