@@ -318,11 +318,14 @@ class Layer(Stateful):
                     "not support masking; layers after it will not see the mask", stacklevel=4,
                 )
             return
+        flat = tree.flatten(outputs)
+        if all(getattr(output, "_keras_mask", None) is not None for output in flat):
+            return  # ``call`` has seen to it
         found = self.compute_mask(inputs, mask)
         if found is None:
             return
         masks = list(found) if isinstance(found, (list, tuple)) else [found]
-        for output, one in zip(tree.flatten(outputs), masks):
+        for output, one in zip(flat, masks):
             if isinstance(output, Tensor) and one is not None and output._keras_mask is None:
                 output._keras_mask = one
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gpukeras import ops
+import math
+
+from gpukeras import autograd, ops
 from gpukeras.backends import shapes
 from gpukeras.layers.arguments import take_arguments, written_arguments
 from gpukeras.layers.core import Elementwise
@@ -70,8 +72,12 @@ class BatchNormalization(Normalization):
 str or Initializer
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
     beta_constraint, gamma_constraint : str or Constraint, optional
-    renorm, renorm_clipping, renorm_momentum
-        Batch renormalisation; only ``renorm=False`` is supported.
+    renorm : bool
+        Batch renormalisation: in training, correct the statistics of the batch towards moving averages.
+    renorm_clipping : dict, optional
+        Limits ``"rmin"``, ``"rmax"`` and ``"dmax"`` of that correction.
+    renorm_momentum : float
+        Weight of the old value in the averages used for it.
     synchronized : bool
         Share statistics between devices; on one device it makes no difference.
 
@@ -81,9 +87,13 @@ str or Initializer
     average takes as well: ``moving = moving * momentum + batch * (1 - momentum)``. Called with a ``mask``,
     the statistics are those of the places that count.
 
+    With ``renorm``, the normalised ``x`` becomes ``x * r + d`` before ``gamma`` and ``beta``, where
+    ``r = std / renorm_stddev`` and ``d = (mean - renorm_mean) / renorm_stddev`` are constants for the
+    gradient and ``std = sqrt(variance + epsilon)``.
+
     References
     ----------
-    Ioffe and Szegedy, 2015, arXiv:1502.03167.
+    Ioffe and Szegedy, 2015, arXiv:1502.03167. Ioffe, 2017, arXiv:1702.03275 (renormalisation).
 
     Examples
     --------
@@ -110,8 +120,11 @@ str or Initializer
             beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer,
             beta_constraint=beta_constraint, gamma_constraint=gamma_constraint, **kwargs,
         )
-        if renorm:
-            raise NotImplementedError(f"layer {self.name!r}: renorm=True is not supported; use renorm=False")
+        unknown = sorted(set(renorm_clipping or ()) - {"rmin", "rmax", "dmax"})
+        if unknown:
+            raise ValueError(
+                f"layer {self.name!r}: renorm_clipping takes 'rmin', 'rmax' and 'dmax', came {unknown}"
+            )
         if not 0 <= momentum <= 1:
             raise ValueError(f"layer {self.name!r}: momentum must be between 0 and 1, came {momentum!r}")
         take_arguments(
@@ -119,7 +132,8 @@ str or Initializer
             moving_mean_initializer=moving_mean_initializer,
             moving_variance_initializer=moving_variance_initializer,
         )
-        self.renorm, self.renorm_clipping, self.renorm_momentum = False, renorm_clipping, renorm_momentum
+        self.renorm, self.renorm_momentum = bool(renorm), renorm_momentum
+        self.renorm_clipping = dict(renorm_clipping or {}) if renorm else renorm_clipping
 
     def build(self, input_shape):
         axis = shapes.normalize_axis(self.axis, len(input_shape))
@@ -133,32 +147,75 @@ str or Initializer
             name="moving_variance", shape=shape, initializer=self.moving_variance_initializer,
             trainable=False, autocast=False,
         )
+        if self.renorm:
+            self._add_renorm_weights(shape)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: shape[0]})
         self.built = True
+
+    def _add_renorm_weights(self, shape) -> None:
+        def deviation(shape, dtype=None):
+            return self.moving_variance_initializer(shape, dtype=dtype) ** 0.5
+
+        for name, initializer in (
+            ("moving_stddev", deviation), ("renorm_mean", self.moving_mean_initializer),
+            ("renorm_stddev", deviation),
+        ):
+            weight = self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False,
+                                     autocast=False)
+            setattr(self, name, weight)
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self._trainable:
             return ops.batch_normalization(
                 inputs, self.moving_mean, self.moving_variance, self.axis, self.beta, self.gamma, self.epsilon
             )
+        if self.renorm:
+            return self._renormalize(inputs, mask)
         outputs, mean, variance = ops.batch_normalization_training(
             inputs, self.gamma, self.beta, mask, axis=self.axis, epsilon=self.epsilon
         )
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance)
+        _move(self.moving_mean, mean, self.momentum)
+        _move(self.moving_variance, variance, self.momentum)
         return outputs
 
-    def _move(self, variable, value) -> None:
-        """Take ``value`` into a moving average, in place; no tape needs to know."""
-        variable.array *= self.momentum
-        variable.array += value.array * (1.0 - self.momentum)
-        variable.version += 1
+    def _renormalize(self, inputs, mask):
+        outputs, mean, variance = ops.batch_normalization_training(
+            inputs, None, None, mask, axis=self.axis, epsilon=self.epsilon
+        )
+        with autograd.no_recording():
+            deviation = ops.sqrt(variance + self.epsilon)
+            limits = self.renorm_clipping
+            factor, shift = deviation / self.renorm_stddev, (mean - self.renorm_mean) / self.renorm_stddev
+            if "rmin" in limits or "rmax" in limits:
+                factor = ops.clip(factor, limits.get("rmin", 0.0), limits.get("rmax", math.inf))
+            if "dmax" in limits:
+                shift = ops.clip(shift, -limits["dmax"], limits["dmax"])
+            _move(self.renorm_mean, mean, self.renorm_momentum)
+            _move(self.renorm_stddev, deviation, self.renorm_momentum)
+            _move(self.moving_mean, mean, self.momentum)
+            _move(self.moving_stddev, deviation, self.momentum)
+            self.moving_variance.assign(self.moving_stddev * self.moving_stddev - self.epsilon)
+        if self.gamma is not None:
+            factor, shift = factor * self.gamma, shift * self.gamma
+        if self.beta is not None:
+            shift = shift + self.beta
+        rank = len(inputs.shape)
+        shape = tuple(-1 if i == self.axis % rank else 1 for i in range(rank))
+        outputs = outputs * ops.reshape(factor, shape) + ops.reshape(shift, shape)
+        return outputs if outputs.dtype == inputs.dtype else ops.cast(outputs, inputs.dtype)
 
     def get_config(self):
         return super().get_config() | written_arguments(
             self, "momentum", "moving_mean_initializer", "moving_variance_initializer", "synchronized",
             "renorm", "renorm_clipping", "renorm_momentum",
         )
+
+
+def _move(variable, value, momentum: float) -> None:
+    """Take ``value`` into a moving average, in place; no tape needs to know."""
+    variable.array *= momentum
+    variable.array += value.array * (1.0 - momentum)
+    variable.version += 1
 
 
 class LayerNormalization(Normalization):

@@ -92,7 +92,8 @@ def test_a_right_layer_passes(backend):
 @pytest.mark.parametrize("cls, message", [
     (WrongShape, "eager"), (WrongType, "came float32"), (CutGradient, "is missing"),
     (WrongGradient, "central differences"), (ForgetsArgument, "lacks"),
-    (ChangesArgument, "changes in a round trip"), (MixesSamples, "batch of one"), (Hidden, "made from its configuration"),
+    (ChangesArgument, "changes in a round trip"), (MixesSamples, "batch of one"),
+    (Hidden, "made from its configuration"),
 ])
 def test_what_is_wrong_is_found(cls, message):
     with pytest.raises(AssertionError, match=message):

@@ -111,13 +111,45 @@ def test_batch_normalization_in_half_precision(backend):
     assert layers.BatchNormalization(dtype="float16")(np.ones((4, 3)), training=True).dtype == "float16"
 
 
+@pytest.mark.parametrize("clipping", [None, {"rmin": 0.95, "rmax": 1.1, "dmax": 0.1}])
+def test_batch_renormalization(backend, clipping):
+    layer = layers.BatchNormalization(momentum=0.9, epsilon=0.01, renorm=True, renorm_clipping=clipping,
+                                      renorm_momentum=0.8, dtype="float64")
+    layer.build((None, 2))
+    layer.gamma.assign([2.0, 0.5])
+    layer.beta.assign([1.0, -1.0])
+    limits = clipping or {"rmin": 0.0, "rmax": np.inf, "dmax": np.inf}
+    average, spread, moving, moving_spread = np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        x = rng.normal(1.0 + step, 2.0, (6, 2))
+        mean, std = x.mean(0), np.sqrt(x.var(0) + 0.01)
+        r = np.clip(std / spread, limits["rmin"], limits["rmax"])
+        d = np.clip((mean - average) / spread, -limits["dmax"], limits["dmax"])
+        expected = ((x - mean) / std * r + d) * [2.0, 0.5] + [1.0, -1.0]
+        np.testing.assert_allclose(layer(x, training=True).numpy(), expected, atol=1e-12)
+        average, spread = 0.8 * average + 0.2 * mean, 0.8 * spread + 0.2 * std
+        moving, moving_spread = 0.9 * moving + 0.1 * mean, 0.9 * moving_spread + 0.1 * std
+    expected = [moving, moving_spread**2 - 0.01, moving_spread, average, spread]
+    for found, want in zip(layer.get_weights()[2:], expected):
+        np.testing.assert_allclose(found, want, rtol=1e-12)
+    y = layer(x, training=False).numpy()
+    np.testing.assert_allclose(y, _batch_norm(x, moving, expected[1], [2.0, 0.5], [1.0, -1.0], epsilon=0.01))
+
+
+def test_batch_renormalization_contract(backend):
+    check_layer(layers.BatchNormalization, {"renorm": True, "axis": 1}, (4, 3), batch=4)
+    layer = layers.BatchNormalization(renorm=True, dtype="mixed_float16")
+    assert layer(np.ones((4, 3)), training=True).dtype == "float16"
+
+
 def test_batch_normalization_refuses():
     with pytest.raises(ValueError, match="momentum must be between 0 and 1"):
         layers.BatchNormalization(momentum=1.5)
     with pytest.raises(ValueError, match="axis=3 is out of range"):
         layers.BatchNormalization(axis=3)(np.ones((2, 3)))
-    with pytest.raises(NotImplementedError, match="renorm"):
-        layers.BatchNormalization(renorm=True)
+    with pytest.raises(ValueError, match="renorm_clipping takes .* came .'max'."):
+        layers.BatchNormalization(renorm=True, renorm_clipping={"max": 2.0})
     layer = layers.BatchNormalization(name="bn")
     layer(np.ones((2, 3)))
     with pytest.raises(ValueError, match="layer 'bn'"):

@@ -85,6 +85,8 @@ CASES = [
       for mode in (True, False) for kwargs, shape in (
         ({}, (4,)), ({"axis": 1, "epsilon": 0.01}, (4, 3)), ({"center": False, "scale": False}, (2, 3, 4)),
     )],
+    Case("BatchNormalization", {"renorm": True, "renorm_clipping": {"rmax": 1.2, "dmax": 0.3}}, (4,),
+         training=True),
     Case("BatchNormalization", {}, (5, 4), training=True, call={"mask": MASK}),
     Case("LayerNormalization", {}, (3, 4)),
     Case("LayerNormalization", {"axis": [1, 2], "epsilon": 0.01}, (3, 4)),
@@ -163,7 +165,8 @@ def test_layer(real_keras, case):
 
 def _random_weights(layer):
     rng = np.random.default_rng(5)
-    signs = [1 if "moving" in w.path else rng.choice([-1, 1], w.shape) for w in layer.weights]
+    positive = ("moving", "renorm")
+    signs = [1 if w.name.startswith(positive) else rng.choice([-1, 1], w.shape) for w in layer.weights]
     return [rng.uniform(0.2, 1.0, w.shape).astype("float32") * s for w, s in zip(layer.weights, signs)]
 
 
