@@ -246,7 +246,12 @@ class Stateful(Operation):
         """
         for one in loss if isinstance(loss, (list, tuple)) else [loss]:
             if isinstance(one, KerasTensor):
-                continue  # traced: the values come when the model runs
+                if CALLS.state.tracing:
+                    continue  # drawn up only: the values come when the model runs
+                raise TypeError(
+                    f"layer {self.name!r}: add_loss got a symbolic tensor outside of call(); give it to the "
+                    "model (model.add_loss), or call add_loss inside a layer"
+                )
             if callable(one):
                 self._loss_functions.append(one)
                 Stateful._functions_in_use = True
@@ -255,20 +260,21 @@ class Stateful(Operation):
             number = CALLS.state.number if CALLS.state.stack else self._call_number
             if self._loss_number != number:
                 self._loss_number, self._losses = number, []
+                self._call_number = number  # where the layer around adds it in our name
             self._losses.append(one)
             CALLS.state.loss_number = number
 
     def _may_have_losses(self) -> bool:
         """Tell whether the last call can have left losses: cheap, where ``losses`` walks all layers."""
-        return self._call_number == CALLS.state.loss_number or Stateful._functions_in_use
+        return CALLS.state.loss_number >= self._call_number or Stateful._functions_in_use
 
     @property
     def losses(self) -> list:
         """Losses of the last call (``add_loss``, activity regularizers) and of regularized weights."""
         found = []
         for layer in self._flatten_layers():
-            # Losses that a layer inside added when it was called for itself are not part of our last call.
-            if layer._loss_number == self._call_number:
+            # A layer inside has losses if its last call added some, unless we were called since without it.
+            if layer._loss_number == layer._call_number >= self._call_number:
                 found += layer._losses
             found += [loss() for loss in layer._loss_functions]
         return found + [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]

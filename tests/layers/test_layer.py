@@ -369,7 +369,11 @@ def test_losses_are_those_of_the_last_call(backend):
     outside(np.ones((1, 4), "float32"))
     assert [float(v) for v in outside.losses] == [4.0]
     layer(np.ones((1, 5), "float32"))
-    assert outside.losses == []  # that call was not part of a call of the outer layer
+    assert [float(v) for v in outside.losses] == [5.0]  # as in training steps that call parts of a model
+    ignoring = Outside(layer)
+    ignoring.call = lambda inputs: inputs
+    ignoring(np.ones((1, 6), "float32"))
+    assert ignoring.losses == []  # the layer inside took no part in that call
 
     class Twice(layers.Layer):
         def __init__(self):
@@ -382,6 +386,25 @@ def test_losses_are_those_of_the_last_call(backend):
     twice = Twice()
     twice(np.ones((1, 1), "float32"))
     assert [float(v) for v in twice.losses] == [1.0, 2.0]
+
+
+def test_losses_of_parts_called_one_by_one(backend):
+    class Parts(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.decoder = Penalty(), Outside(Penalty())
+
+    parts = Parts()
+    for size in (1.0, 2.0):
+        code = parts.encoder(np.full((1, 1), size, "float32"))
+        parts.decoder(code * 10.0)
+        assert parts._may_have_losses()
+        assert [float(v) for v in parts.losses] == [size, 10 * size]
+
+
+def test_symbolic_losses_belong_to_models():
+    with pytest.raises(TypeError, match="model.add_loss"):
+        Penalty().add_loss(Input((3,)))
 
 
 def test_regularizers_functions_and_activity_losses(backend):
