@@ -28,6 +28,10 @@ _by_type: dict[type, Backend] = {np.ndarray: CPU}
 _gpus: dict[int, Backend] = {}
 _default: Backend | None = None
 _local = threading.local()
+_auto_warned = False
+# Whether a GPU besides number 0 is in use: only then must ops make sure that CUDA's current device is the one
+# of their arrays.
+several_gpus = False
 
 
 def backend_of(array) -> Backend:
@@ -45,19 +49,29 @@ def backend_of(array) -> Backend:
 
 def _gpu(index: int) -> Backend:
     """Return the backend of GPU ``index``, importing CuPy on first use."""
+    global several_gpus
     if index not in _gpus:
         try:
             from .cupy_backend import CupyBackend
         except ImportError as error:
-            raise DeviceError(
-                "device 'gpu' needs CuPy, which is not installed: pip install 'gpukeras[cuda12]' "
-                "(CUDA 12 driver) or 'gpukeras[cuda13]' (CUDA 13 driver)"
-            ) from error
+            raise DeviceError(_import_problem(error)) from error
         try:
             _gpus[index] = CupyBackend(index)
         except RuntimeError as error:
             raise DeviceError(f"device 'gpu:{index}' cannot be used: {error}") from error
+        several_gpus = several_gpus or index > 0
     return _gpus[index]
+
+
+def _import_problem(error: ImportError) -> str:
+    """Say what to do about CuPy that cannot be imported."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+        return (
+            "device 'gpu' needs CuPy, which is not installed: pip install 'gpukeras[cuda12]' "
+            "(CUDA 12 driver) or 'gpukeras[cuda13]' (CUDA 13 driver)"
+        )
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip(" =*-")), "no reason given")
+    return f"device 'gpu' needs CuPy, which is installed but cannot be imported: {reason}"
 
 
 def resolve(device: str) -> Backend:
@@ -72,18 +86,29 @@ def resolve(device: str) -> Backend:
     if kind in ("gpu", "cuda") and (not index or index.isdigit()):
         return _gpu(int(index or 0))
     if kind == "auto" and not index:
+        return _auto()
+    raise DeviceError(f"unknown device {device!r}; expected 'auto', 'cpu', 'gpu' or 'gpu:N'")
+
+
+def _auto() -> Backend:
+    """Return the first GPU where there is one that works, else the CPU."""
+    global _auto_warned
+    if "cupy" not in sys.modules:
         import importlib.util
 
-        if importlib.util.find_spec("cupy") is None and "cupy" not in sys.modules:
+        if importlib.util.find_spec("cupy") is None:
             return CPU
-        try:
-            gpu = _gpu(0)
-        except DeviceError as error:
-            warnings.warn(f"{error}; continuing on the CPU", RuntimeWarning, stacklevel=2)
-            return CPU
+    known = 0 in _gpus
+    try:
+        gpu = _gpu(0)
+    except DeviceError as error:
+        if not _auto_warned:
+            _auto_warned = True
+            warnings.warn(f"{error}; continuing on the CPU", RuntimeWarning, stacklevel=4)
+        return CPU
+    if not known:
         print(f"gpukeras: using {gpu.describe()}", file=sys.stderr)
-        return gpu
-    raise DeviceError(f"unknown device {device!r}; expected 'auto', 'cpu', 'gpu' or 'gpu:N'")
+    return gpu
 
 
 def current() -> Backend:
@@ -92,23 +117,57 @@ def current() -> Backend:
     if stack:
         return stack[-1]
     if _default is None:
-        set_device(os.environ.get("GPUKERAS_DEVICE", "auto"))
+        set_device(os.environ.get("GPUKERAS_DEVICE") or "auto")
+    if several_gpus:
+        _activate(_default)  # another thread may have chosen the device; CUDA keeps one for every thread
     return _default  # type: ignore[return-value]
+
+
+def _activate(backend) -> None:
+    """Make ``backend`` the device on which CuPy allocates and computes in this thread."""
+    if backend is not CPU and getattr(_local, "active", None) is not backend:
+        backend.activate()
+        _local.active = backend
 
 
 def set_device(device: str) -> Backend:
     """Make ``device`` the place of new arrays, for the whole process."""
     global _default
     _default = resolve(device)
+    _activate(_default)
     return _default
 
 
 @contextlib.contextmanager
 def device_scope(device: str):
     """Make ``device`` the place of new arrays inside a ``with`` block of this thread."""
+    with backend_scope(resolve(device)) as backend:
+        yield backend
+
+
+@contextlib.contextmanager
+def backend_scope(backend: Backend):
+    """Do what ``device_scope`` does, for a backend that is known already."""
     stack = _local.__dict__.setdefault("stack", [])
-    stack.append(resolve(device))
+    before = getattr(_local, "active", None)
+    stack.append(backend)
     try:
-        yield stack[-1]
+        _activate(backend)
+        yield backend
     finally:
         stack.pop()
+        if before is not None:
+            _activate(before)
+
+
+def elsewhere(arrays) -> Backend | None:
+    """Return the GPU that holds ``arrays`` where it is not the one on which CuPy computes now, else ``None``.
+
+    Asked only where ``several_gpus`` is true.
+    """
+    for array in arrays:
+        if isinstance(array, (np.ndarray, np.generic)):
+            continue
+        found = backend_of(array)
+        return None if found is getattr(_local, "active", None) else found
+    return None

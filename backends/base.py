@@ -7,11 +7,10 @@ ops call them on ``backend.xp``.
 
 from __future__ import annotations
 
-import numpy as np
-
 from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
+from .device import Device
 from .embedding import EmbeddingMixin
 from .indexing import IndexingMixin
 from .linalg import LinalgMixin
@@ -28,40 +27,8 @@ from .update import UpdateMixin
 
 
 class Backend(
-    IndexingMixin, RecurrentMixin, RowsMixin, ActivationMixin, DenseMixin, LossMixin, NormalizationMixin,
-    ConvolutionMixin, PoolingMixin, ResizeMixin, UpdateMixin, ReductionMixin, LinalgMixin, SpecialMixin, RandomMixin,
-    EmbeddingMixin,
+    DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, ConvolutionMixin, PoolingMixin, ResizeMixin,
+    RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin, IndexingMixin, RandomMixin,
+    SpecialMixin, UpdateMixin, Device,
 ):
-    """Array functions of one device.
-
-    Attributes
-    ----------
-    xp : module
-        ``numpy`` or ``cupy``.
-    name : str
-        ``"cpu"`` or ``"gpu:N"``.
-    """
-
-    xp = np
-    name = "cpu"
-
-    def describe(self) -> str:
-        """Return one readable line about the device."""
-        raise NotImplementedError
-
-    # ---- moving and making arrays ------------------------------------------------------------
-
-    def asarray(self, value, dtype=None):
-        """Return ``value`` (host data or an array of this device) as an array on this device."""
-        return self.xp.asarray(value, dtype=dtype)
-
-    def to_numpy(self, array) -> np.ndarray:
-        """Return ``array`` as a NumPy array on the host (the only road from the device)."""
-        raise NotImplementedError
-
-    def synchronize(self) -> None:
-        """Wait until the device has finished; nothing to do on a CPU."""
-
-    def owns(self, array) -> bool:
-        """Tell whether ``array`` lives on this device."""
-        raise NotImplementedError
+    """Array functions of one device: what ``Device`` offers and all families."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import cupy
 import numpy as np
+from cupyx.scipy import special
 
 from .base import Backend
+
+OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
 class CupyBackend(Backend):
@@ -15,11 +18,20 @@ class CupyBackend(Backend):
     ----------
     index : int
         CUDA device number.
+
+    Raises
+    ------
+    RuntimeError
+        Where CuPy is too old, the driver is missing, there is no such device, or nothing can be computed on it.
     """
 
     xp = cupy
 
     def __init__(self, index: int = 0):
+        if int(cupy.__version__.partition(".")[0]) < OLDEST:
+            raise RuntimeError(
+                f"CuPy {cupy.__version__} is too old, expected {OLDEST} or later: pip install -U 'gpukeras[cuda12]'"
+            )
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -28,12 +40,30 @@ class CupyBackend(Backend):
             raise RuntimeError(f"this machine has {count} CUDA device(s), numbered from 0")
         self.index = index
         self.name = f"gpu:{index}"
+        self._try_out()
+
+    def _try_out(self) -> None:
+        """Compile and run one kernel: a wheel without CUDA's compiler or headers shows here, not in training."""
+        try:
+            with cupy.cuda.Device(self.index):
+                cupy.add(cupy.zeros(1, "float32"), 1)
+        except Exception as error:  # NVRTC, loader and driver each have their own types
+            lines = str(error).strip().splitlines() or [""]
+            raise RuntimeError(
+                f"a first kernel does not run ({type(error).__name__}: {lines[0]}); the CUDA toolkit's compiler and "
+                "headers come with pip install 'gpukeras[cuda12]' or 'gpukeras[cuda13]'"
+            ) from error
 
     def describe(self) -> str:
         name = cupy.cuda.runtime.getDeviceProperties(self.index)["name"].decode()
         return f"GPU {self.index} ({name}), CuPy {cupy.__version__}"
 
+    def activate(self) -> None:
+        cupy.cuda.Device(self.index).use()
+
     def asarray(self, value, dtype=None):
+        if isinstance(value, cupy.ndarray) or cupy.cuda.runtime.getDevice() == self.index:
+            return cupy.asarray(value, dtype=dtype)
         with cupy.cuda.Device(self.index):
             return cupy.asarray(value, dtype=dtype)
 
@@ -46,18 +76,19 @@ class CupyBackend(Backend):
     def owns(self, array) -> bool:
         return isinstance(array, cupy.ndarray) and array.device.id == self.index
 
-    # ---- special functions: CuPy has its own -------------------------------------------------------
+    # ---- special functions: CuPy has its own, float64 for what is not float32 ----------------------------
     def erf(self, x):
-        from cupyx.scipy import special
-
-        return special.erf(x)
+        return _in_own_type(special.erf, x)
 
     def erfc(self, x):
-        from cupyx.scipy import special
-
-        return special.erfc(x)
+        return _in_own_type(special.erfc, x)
 
     def erfinv(self, x):
-        from cupyx.scipy import special
+        return _in_own_type(special.erfinv, x)
 
-        return special.erfinv(x)
+
+def _in_own_type(f, x):
+    """Return ``f(x)`` in the type of ``x``; halves are computed in float32, as CuPy would answer in float64."""
+    if x.dtype.itemsize < 4:
+        return f(x.astype(np.float32)).astype(x.dtype)
+    return f(x)

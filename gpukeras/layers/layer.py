@@ -174,7 +174,8 @@ class Layer(Stateful):
     # ---- calling -------------------------------------------------------------------------------------
     def __call__(self, *args, **kwargs):
         spec = call_spec(type(self))
-        if len(args) == 1 and not kwargs and type(args[0]) is Tensor and (
+        if len(args) == 1 and (not kwargs or len(kwargs) == 1 and "training" in kwargs) and (
+            type(args[0]) is Tensor) and (
             (kind := args[0].array.dtype) is self._compute_kind or kind.kind != "f"
         ):
             symbolic_call = False  # the common case: one tensor that needs no cast
@@ -499,8 +500,8 @@ def _say_where(error: Exception, layer: Layer) -> None:
 def _check_finite(layer: Layer, outputs) -> None:
     for output in tree.flatten(outputs):
         if isinstance(output, Tensor) and output.dtype.kind == "f":
-            xp = output.backend.xp
-            if not bool(xp.isfinite(output.array).all()):
+            backend = output.backend
+            if not bool(backend.to_numpy(backend.xp.isfinite(output.array).all())):
                 inner = " (or a layer inside it that was called directly)" if layer._sublayers() else ""
                 raise FloatingPointError(
                     f"layer {layer.name!r} ({type(layer).__name__}){inner} produced NaN or infinity, output "

@@ -230,7 +230,7 @@ def bincount(x, weights=None, minlength=0, sparse=False):
         raise ValueError(f"bincount: weights of shape {weights.shape} for elements of shape {x.shape}")
     backend, xp, count = x.backend, x.backend.xp, int(minlength)
     if x.size:
-        lowest, highest = int(x.array.min()), int(x.array.max())
+        lowest, highest = (int(backend.to_numpy(v)) for v in (x.array.min(), x.array.max()))
         if lowest < 0:
             raise ValueError(f"bincount counts 0, 1, 2, ...; came {lowest}")
         count = max(count, highest + 1)

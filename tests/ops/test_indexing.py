@@ -437,9 +437,9 @@ def test_gpu_starts_stay_on_the_device(monkeypatch):
 
 def test_nothing_waits_for_the_device():
     """The ops of a training step run on a device that refuses to hand values to the host."""
-    from support.fake_device import fake_device
+    from support.fake_device import fake_device, forbid_waiting
 
-    with fake_device():
+    with fake_device(), forbid_waiting():
         x = ops.convert_to_tensor(values(3, 4))
         rows = ops.convert_to_tensor([2, 0, 2])
         with autograd.GradientTape() as tape:

@@ -1,0 +1,96 @@
+"""What CuPy offers: names, parameters and ufunc loops of the real wheel, stored as facts in a JSON file.
+
+The stand-in for a GPU (``fake_cupy``) offers exactly this, and ``tests/backends/test_cupy_surface.py`` compares
+our source with it. The wheel imports without a driver, so the file is renewed on any machine::
+
+    pip install cupy-cuda12x && python tests/support/cupy_surface.py
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import pathlib
+import re
+
+FILE = pathlib.Path(__file__).with_suffix(".json")
+MODULES = (
+    "cupy", "cupy.linalg", "cupy.fft", "cupy.random", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib.stride_tricks",
+    "cupyx", "cupyx.scipy.special",
+)
+CLASSES = ("cupy.ndarray", "cupy.random.Generator", "cupy.cuda.Device")
+
+
+@functools.cache
+def stored() -> dict:
+    """Return the stored facts: ``{"version": ..., module or class: {name: entry}}``.
+
+    An entry is ``{"loops": [...], "nin": n}`` for a ufunc, ``{"parameters": [...]}`` for a function whose
+    parameters are known (``*`` before those that are keyword-only, ``**`` where any keyword goes), else ``{}``.
+    """
+    return json.loads(FILE.read_text())
+
+
+def collect() -> dict:
+    """Return the same of the CuPy that is installed."""
+    import importlib
+
+    import cupy
+
+    found: dict = {"version": cupy.__version__}
+    for name in MODULES:
+        module = importlib.import_module(name)
+        found[name] = {n: _entry(getattr(module, n)) for n in sorted(dir(module)) if not n.startswith("_")}
+    for name in CLASSES:
+        home, _, leaf = name.rpartition(".")
+        cls = getattr(importlib.import_module(home), leaf)
+        found[name] = {n: _entry(getattr(cls, n)) for n in sorted(dir(cls)) if not n.startswith("_")}
+    return found
+
+
+def _entry(thing) -> dict:
+    if isinstance(getattr(thing, "types", None), (list, tuple)) and isinstance(getattr(thing, "nin", None), int):
+        return {"loops": list(thing.types), "nin": thing.nin}
+    if not callable(thing) or isinstance(thing, type):
+        return {}
+    try:
+        known = [_spelled(p) for p in inspect.signature(thing).parameters.values()]
+    except (TypeError, ValueError):
+        known = _from_docstring(thing)
+    return {} if known is None else {"parameters": [n for n in known if n not in ("self", "/")]}
+
+
+def _spelled(parameter) -> str:
+    mark = {parameter.KEYWORD_ONLY: "*", parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "..."}
+    name = mark.get(parameter.kind, "")
+    return name if name in ("**", "...") else name + parameter.name
+
+
+def _from_docstring(thing):
+    """Read the parameters of compiled code from the first line of its docstring, as Cython writes them."""
+    match = re.match(r"[\w.]+\((.*?)\)(\s*->.*)?$", (thing.__doc__ or "").strip().splitlines()[0] if thing.__doc__ else "")
+    if match is None:
+        return None
+    found, mark = [], ""
+    for part in match[1].split(","):
+        name = re.split(r"[=:]", part.strip())[0].strip().split(" ")[-1]
+        if name.startswith("**"):
+            found.append("**")
+        elif name == "*":
+            mark = "*"
+        elif name.startswith("*"):
+            found.append("...")
+            mark = "*"
+        elif re.fullmatch(r"\w+", name):
+            found.append(mark + name)
+    return found
+
+
+if __name__ == "__main__":
+    facts = collect()
+    lines = [f'"version": {json.dumps(facts.pop("version"))}']
+    for room, names in facts.items():
+        inner = ",\n".join(f"  {json.dumps(n)}: {json.dumps(e)}" for n, e in names.items())
+        lines.append(f"{json.dumps(room)}: {{\n{inner}\n}}")
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,0 +1,608 @@
+"""A stand-in for CuPy on a machine without a GPU: the real ``CupyBackend`` runs on it.
+
+Arrays here keep their values in NumPy arrays, but are none: what CuPy does not have, does not take or answers
+differently is so here as well.
+
+- Only names and parameters of the real wheel exist (``cupy_surface.json``); result types follow its ufunc loops.
+- Host arrays and device arrays do not mix, nor do those of two devices; results of one element stay arrays.
+- Nothing turns into host data by itself. ``cupy.asnumpy`` does, and is counted in ``state.waits`` together with
+  functions whose result shape depends on values; inside ``forbid_waiting`` they raise ``Waits``.
+- New memory holds rubbish; out-of-range indices wrap; of values that meet in one place any may stay.
+- An array lives on the device current when it was made, and can be used only while that one is current.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import threading
+import types
+
+import numpy as np
+
+from .cupy_surface import stored
+
+DEVICES = 2
+KINDS = "biufc"
+# Functions that read values to find the shape of their result, or to check them.
+READING = {
+    "nonzero", "flatnonzero", "argwhere", "unique", "unique_values", "unique_counts", "unique_inverse", "unique_all",
+    "compress", "extract", "bincount", "histogram", "histogram_bin_edges", "trim_zeros", "place", "choose", "union1d",
+    "setdiff1d", "intersect1d", "array_equiv_host", "ravel_multi_index", "unravel_index", "putmask_host", "interp",
+}
+AT_DTYPES = {  # what ``ufunc.at`` has atomic operations for
+    "add": ("int32", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128"),
+    "maximum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
+    "minimum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
+}
+HOST_ANSWERS = {"result_type", "can_cast", "finfo", "iinfo", "dtype", "broadcast_shapes", "promote_types", "ndim"}
+
+
+class Waits(AssertionError):
+    """Something that would wait for a GPU, or turn its data into host data unasked."""
+
+
+class CUDARuntimeError(RuntimeError):
+    """Has the name of CuPy's own error."""
+
+
+class _State(threading.local):
+    device = 0
+    forbidden = 0
+    waits = 0
+    uploads = 0
+
+
+state = _State()
+
+
+@contextlib.contextmanager
+def forbid_waiting():
+    """Let every wait for the device raise inside the ``with`` block."""
+    state.forbidden += 1
+    try:
+        yield
+    finally:
+        state.forbidden -= 1
+
+
+def _wait(what: str) -> None:
+    if state.forbidden:
+        raise Waits(f"{what} waits for the device")
+    state.waits += 1
+
+
+# ---- to and from NumPy -------------------------------------------------------------------------------------
+def _plain(value):
+    """Return the host twin of an argument; refuse what CuPy refuses."""
+    if isinstance(value, ndarray):
+        if value._device != state.device:
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {value._device} while "
+                f"current = {state.device}"
+            )
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(v) for v in value)
+    if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
+        raise TypeError(f"Unsupported type {type(value)}")
+    return value
+
+
+def _placed(result):
+    """Return a result of NumPy as one of the device."""
+    if isinstance(result, (np.ndarray, np.generic)):
+        return ndarray._of(np.asarray(result))
+    if isinstance(result, (tuple, list)):
+        kind = tuple if hasattr(result, "_fields") else type(result)
+        return kind(_placed(r) for r in result)
+    return result
+
+
+def _checked(name: str, entry: dict, args, kwargs) -> None:
+    """Refuse arguments that the real function does not take."""
+    known = entry.get("parameters")
+    if known is None:
+        return
+    names = {n.lstrip("*") for n in known}
+    for key in kwargs:
+        if key not in names and "**" not in known:
+            raise TypeError(f"{name}() got an unexpected keyword argument {key!r} (CuPy has {known})")
+    most = sum(not n.startswith("*") for n in known)
+    if len(args) > most and "..." not in known:
+        raise TypeError(f"{name}() takes {most} positional arguments but {len(args)} were given")
+
+
+def _call(name, function, entry, args, kwargs):
+    _checked(name, entry, args, kwargs)
+    if name in READING or name == "repeat" and isinstance(args[1], ndarray):
+        _wait(name)
+    if name == "where" and len(args) + len(kwargs) == 1:
+        _wait("where of one argument")
+    if name in ("take", "take_along_axis"):
+        args = _wrapped_take(args, kwargs)
+    if kwargs.get("kind") not in (None, "stable"):
+        raise ValueError(f"{name}: kind can only be None or 'stable'")
+    out = kwargs.get("out")
+    result = function(*_plain(list(args)), **{k: _plain(v) for k, v in kwargs.items()})
+    if name in HOST_ANSWERS:
+        return result
+    return out if out is not None else _placed(result)
+
+
+def _wrapped_take(args, kwargs):
+    x, indices, *rest = args
+    if not isinstance(indices, ndarray):
+        return args
+    axis = rest[0] if rest else kwargs.get("axis")
+    n = x.size if axis is None else x.shape[axis]
+    return [x, ndarray._of(indices._host % max(n, 1)), *rest]
+
+
+# ---- ufuncs ------------------------------------------------------------------------------------------------
+class ufunc:
+    """An elementwise function with the loops of the real one."""
+
+    def __init__(self, name, entry, function):
+        self.__name__ = self.name = name
+        self.nin = entry["nin"]
+        self.nout = len(entry["loops"][0].partition("->")[2])
+        self.types = entry["loops"]
+        self._function = function
+
+    def __call__(self, *args, **kwargs):
+        unknown = set(kwargs) - {"out", "dtype", "casting"}
+        if unknown:
+            raise TypeError(f"{self.name}: the wheel's ufuncs take out, dtype and casting, came {sorted(unknown)}")
+        inputs, out = args[: self.nin], args[self.nin :]
+        out = out or kwargs.pop("out", ())
+        out = out if isinstance(out, tuple) else () if out is None else (out,)
+        given = [_scalar_or_host(self.name, x) for x in inputs]
+        _plain(list(out))
+        results = self._compute(given, kwargs.get("dtype"))
+        results = results if isinstance(results, tuple) else (results,)
+        if not out:
+            found = tuple(ndarray._of(np.asarray(r)) for r in results)
+            return found if len(found) > 1 else found[0]
+        for target, result in zip(out, results):
+            if not np.can_cast(result.dtype, target.dtype, "same_kind"):
+                raise TypeError(f"{self.name}: cannot cast output from {result.dtype} to {target.dtype}")
+            if np.broadcast_shapes(result.shape, target.shape) != target.shape:
+                raise ValueError(f"{self.name}: out has shape {target.shape}, the result {result.shape}")
+            target._host[...] = result
+        return out if len(out) > 1 else out[0]
+
+    def _compute(self, given, dtype):
+        kinds = [x.dtype for x in given if isinstance(x, (np.ndarray, np.generic))]
+        numbers = [x for x in given if not isinstance(x, (np.ndarray, np.generic))]
+        common = np.result_type(*kinds, *numbers) if numbers else None
+        actual = [x.dtype if isinstance(x, (np.ndarray, np.generic)) else common for x in given]
+        if dtype is not None:
+            actual = [np.dtype(dtype)] * len(given)
+        loop = self._loop(actual)
+        operands = [np.asarray(x).astype(t, copy=False) for x, t in zip(given, loop[0])]
+        with np.errstate(all="ignore"):
+            results = self._function(*operands)
+        if self.nout > 1:
+            return tuple(np.asarray(r).astype(t, copy=False) for r, t in zip(results, loop[1]))
+        return np.asarray(results).astype(loop[1][0], copy=False)
+
+    def _loop(self, actual):
+        for text in self.types:
+            sources, _, targets = text.partition("->")
+            if all(np.can_cast(a, s) for a, s in zip(actual, sources)):
+                return sources, targets
+        raise TypeError(f"Wrong type ({', '.join(map(str, actual))}) of arguments for cupy_{self.name}")
+
+    def at(self, a, indices, b=None):
+        if a.dtype.name not in AT_DTYPES.get(self.name, ()):
+            raise TypeError(f"{self.name}.at: no atomic operation on {a.dtype}")
+        key = _key(a, indices)
+        value = _plain(b)
+        getattr(np, self.name).at(_plain(a), key, value if value is None else np.asarray(value).astype(a.dtype))
+
+    def _refuse(self, *args, **kwargs):
+        raise AttributeError(f"{self.name}: reduce, accumulate, reduceat and outer exist for few ufuncs of CuPy")
+
+    reduce = accumulate = reduceat = outer = _refuse
+
+
+def _scalar_or_host(name, x):
+    if isinstance(x, (ndarray, np.generic, bool, int, float, complex)):
+        return _plain(x)
+    raise TypeError(f"{name}: Unsupported type {type(x)}")
+
+
+# ---- arrays ------------------------------------------------------------------------------------------------
+class Flags:
+    """CuPy's flags: three of them, none writeable."""
+
+    def __init__(self, flags):
+        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+
+
+class ndarray:
+    """An array of the device."""
+
+    __array_ufunc__ = None  # NumPy's own functions refuse it
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+    __slots__ = ("__weakref__", "_device", "_host")
+
+    def __init__(self, shape, dtype=float, *args, **kwargs):
+        self._host, self._device = _rubbish(np.empty(shape, dtype)), state.device
+
+    @classmethod
+    def _of(cls, host):
+        if host.dtype.kind not in KINDS:
+            raise ValueError(f"Unsupported dtype {host.dtype}")
+        self = cls.__new__(cls)
+        self._host, self._device = host, state.device
+        return self
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: Flags(self._host.flags))
+    base = property(lambda self: None if self._host.base is None else ndarray._of(self._host.base))
+    device = property(lambda self: Device(self._device))
+    T = property(lambda self: self._view(self._host.T))
+    mT = property(lambda self: self._view(self._host.mT))
+    real = property(lambda self: self._view(self._host.real))
+    imag = property(lambda self: self._view(self._host.imag))
+
+    def _view(self, host):
+        found = ndarray._of(host)
+        found._device = self._device
+        return found
+
+    def __len__(self):
+        return len(self._host)
+
+    def __repr__(self):
+        return f"<array of the stand-in, device {self._device}: {self._host!r}>"
+
+    def _implicit(self, *args, **kwargs):
+        raise Waits("implicit conversion of a device array to host data")
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
+            "explicitly."
+        )
+
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __contains__ = item = tolist = _implicit
+    tobytes = dump = dumps = tofile = __format__ = _implicit
+
+    def __iter__(self):
+        if self.ndim < 2:  # rows are views and wait for nothing; going through single elements is always a slip
+            raise Waits("iteration over the elements of a device array")
+        return (self[i] for i in range(len(self)))
+
+    def get(self, stream=None, order="C", out=None, blocking=True):
+        _wait("get")
+        return np.array(self._host, order=order)
+
+    def set(self, arr, stream=None):
+        state.uploads += 1
+        self._host[...] = arr
+
+    def __getitem__(self, key):
+        return self._view(np.asarray(_plain(self)[_key(self, key, reading=True)]))
+
+    def __setitem__(self, key, value):
+        value = _plain(value)
+        host, key = _plain(self), _key(self, key)
+        if not _advanced(key):
+            host[key] = value
+            return
+        places = np.arange(host.size).reshape(host.shape)[key]
+        values = np.broadcast_to(np.asarray(value).astype(host.dtype), places.shape)
+        # Where places are equal the first value stays here, NumPy's last: the real device promises nothing.
+        kept = np.array(host).reshape(-1)
+        kept[places.reshape(-1)[::-1]] = values.reshape(-1)[::-1]
+        host[...] = kept.reshape(host.shape)
+
+    def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
+        found = _plain(self).astype(np.dtype(dtype), order=order, copy=copy)
+        return self if found is self._host else self._view(found)
+
+    def view(self, dtype=None, type=None):
+        return self._view(self._host.view() if dtype is None else self._host.view(dtype))
+
+    def fill(self, value):
+        self._host.fill(_plain(value))
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+
+def _advanced(key) -> bool:
+    return any(isinstance(k, (np.ndarray, list)) for k in (key if isinstance(key, tuple) else (key,)))
+
+
+def _axes(part) -> int:
+    """Return how many axes one part of a key consumes."""
+    mask = isinstance(part, (ndarray, np.ndarray)) and part.dtype.kind == "b"
+    return part.ndim if mask else int(part is not None and part is not Ellipsis)
+
+
+def _key(array, key, reading=False):
+    """Return an index for NumPy; integer arrays wrap around, and reading with a mask waits."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    used = sum(_axes(p) for p in parts)
+    axis, found = 0, []
+    for part in parts:
+        if part is Ellipsis:
+            axis += array.ndim - used
+        elif part is not None:
+            if isinstance(part, (np.ndarray, list)):
+                state.uploads += 1
+                part = ndarray._of(np.asarray(part, None if len(part) else np.int32))
+            if isinstance(part, ndarray):
+                part = _plain(part)
+                if part.dtype.kind == "b":
+                    if reading:
+                        _wait("reading with a mask")
+                    axis += part.ndim
+                    found.append(part)
+                    continue
+                if part.dtype.kind not in "iu":
+                    raise IndexError(f"arrays used as indices must be of integer or boolean type, came {part.dtype}")
+                n = array.shape[axis]
+                part = np.where(part < 0, part + n, part) % max(n, 1) if n else part
+            axis += 1
+        found.append(part)
+    return tuple(found) if isinstance(key, tuple) else found[0]
+
+
+def _rubbish(host):
+    """Fill new memory with what nobody may rely on."""
+    if host.dtype.kind in "fc":
+        host.fill(np.nan)
+    elif host.dtype.kind in "iu":
+        host.fill(np.iinfo(host.dtype).max)
+    return host
+
+
+def _method(name, entry):
+    def method(self, *args, **kwargs):
+        if name in READING or name == "repeat" and args and isinstance(args[0], ndarray):
+            _wait(name)
+        out = kwargs.get("out")
+        return _call(f"ndarray.{name}", getattr(_plain(self), name), entry, _takes(self, name, args, kwargs), kwargs) \
+            if out is None else _into(out, _plain(self), name, args, kwargs)
+
+    return method
+
+
+def _takes(self, name, args, kwargs):
+    return _wrapped_take([self, *args], kwargs)[1:] if name == "take" else args
+
+
+def _into(out, host, name, args, kwargs):
+    rest = {k: v for k, v in kwargs.items() if k != "out"}
+    getattr(host, name)(*_plain(list(args)), **rest, out=_plain(out))
+    return out
+
+
+_OPERATORS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
+    "mod": "remainder", "pow": "power", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "left_shift", "rshift": "right_shift", "matmul": "matmul",
+}
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+                "ne": "not_equal"}
+_UNARY = {"neg": "negative", "abs": "absolute", "invert": "invert", "pos": "positive"}
+
+
+def _bind_methods(functions):
+    for name, entry in stored()["cupy.ndarray"].items():
+        if not hasattr(ndarray, name) and callable(getattr(np.ndarray, name, None)):
+            setattr(ndarray, name, _method(name, entry))
+    for short, name in _OPERATORS.items():
+        f = functions(name)
+        setattr(ndarray, f"__{short}__", lambda self, other, f=f: f(self, other))
+        setattr(ndarray, f"__r{short}__", lambda self, other, f=f: f(other, self))
+        if short != "matmul":
+            setattr(ndarray, f"__i{short}__", lambda self, other, f=f: f(self, other, out=self))
+    for short, name in _COMPARISONS.items():
+        f = functions(name)
+        setattr(ndarray, f"__{short}__", lambda self, other, f=f: f(self, other))
+    for short, name in _UNARY.items():
+        f = functions(name)
+        setattr(ndarray, f"__{short}__", lambda self, f=f: f(self))
+
+
+# ---- devices -----------------------------------------------------------------------------------------------
+class Device:
+    """One of the devices of the stand-in."""
+
+    def __init__(self, device=None):
+        self.id = state.device if device is None else int(device)
+        self._before: list[int] = []
+
+    def __enter__(self):
+        self._before.append(state.device)
+        self.use()
+        return self
+
+    def __exit__(self, *exception):
+        state.device = self._before.pop()
+
+    def __eq__(self, other):
+        return isinstance(other, Device) and self.id == other.id
+
+    def __hash__(self):
+        return hash(self.id)
+
+    def use(self):
+        if not 0 <= self.id < DEVICES:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        state.device = self.id
+
+    def synchronize(self):
+        _wait("synchronize")
+
+
+# ---- the module --------------------------------------------------------------------------------------------
+class _Module(types.ModuleType):
+    """A module that has what the wheel has, computed by NumPy."""
+
+    def __init__(self, name, numpy_module, special=None):
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        self.__path__: list = []
+        self._numpy = numpy_module
+        self.__dict__.update(special or {})
+
+    def __getattr__(self, name):
+        entry = stored()[self.__name__].get(name)
+        if entry is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} (nor has the real one)")
+        found = getattr(self._numpy, name, None)
+        if found is None:
+            raise NotImplementedError(f"the stand-in has no {self.__name__}.{name}; run this on a GPU")
+        if "loops" in entry:
+            found = ufunc(name, entry, found)
+        elif callable(found) and not isinstance(found, type):
+            function = found
+
+            def found(*args, **kwargs):
+                return _call(name, function, entry, args, kwargs)
+
+        setattr(self, name, found)
+        return found
+
+
+def _array(value, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
+    if isinstance(value, ndarray):
+        host = _plain(value)
+        host = np.array(host, dtype, copy=copy or None, order=order, ndmin=ndmin)
+        return value if host is value._host else ndarray._of(host)
+    if hasattr(value, "__array__") and not isinstance(value, (np.ndarray, np.generic)):
+        raise TypeError(f"Unsupported type {type(value)}: the library converts its own types by itself")
+    if isinstance(value, (list, tuple)) and any(isinstance(v, ndarray) for v in value):
+        return ndarray._of(np.stack(_plain(list(value))).astype(dtype, copy=False))
+    state.uploads += 1
+    return ndarray._of(np.array(value, dtype, order=order, ndmin=ndmin))
+
+
+def _asarray(a, dtype=None, order=None, *, blocking=False):
+    return _array(a, dtype, False, order or "K")
+
+
+def _asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    return a.get(order=order) if isinstance(a, ndarray) else np.asarray(a, order=order)
+
+
+def _empty(shape, dtype=float, order="C"):
+    return ndarray._of(_rubbish(np.empty(shape, dtype, order)))
+
+
+def _empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
+    return ndarray._of(_rubbish(np.empty_like(_plain(prototype), dtype, order, shape=shape)))
+
+
+class _Generator:
+    """Draws of ``numpy.random.Generator``, with the parameters of CuPy's and results on the device."""
+
+    def __init__(self, bit_generator):
+        self._generator = np.random.Generator(np.random.SFC64(bit_generator.seed))
+        self._device = state.device
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        entry = stored()["cupy.random.Generator"][name]
+
+        def draw(*args, **kwargs):
+            if state.device != self._device:
+                raise RuntimeError("This Generator state is allocated in a different device")
+            _checked(name, entry, args, kwargs)
+            if "size" not in kwargs and not args and name in ("random", "standard_normal"):
+                kwargs["size"] = ()
+            plain = [_plain(a) for a in args]
+            if name in ("beta", "binomial", "standard_gamma"):
+                for a in args:
+                    if type(a) not in (ndarray, int, float, tuple):
+                        raise TypeError(f"{name}: parameters are cupy.ndarray, int or float, came {type(a)}")
+            return _placed(getattr(self._generator, name)(*plain, **kwargs))
+
+        return draw
+
+
+class _Philox:
+    def __init__(self, seed=None, *, size=-1):
+        self.seed = seed
+
+
+def _getDeviceCount():
+    return DEVICES
+
+
+def _getDeviceProperties(index):
+    return {"name": b"stand-in", "major": 8, "minor": 0}
+
+
+@contextlib.contextmanager
+def _allow_synchronize(allow):
+    with contextlib.nullcontext() if allow else forbid_waiting():
+        yield
+
+
+def _special(name):
+    """Return a function of ``cupyx.scipy.special`` with its loops, from the float64 code of our CPU backend."""
+    from gpukeras import backends
+
+    f = getattr(backends.CPU, name)
+    return ufunc(name, stored()["cupyx.scipy.special"][name], lambda x: f(np.asarray(x)))
+
+
+def _matmul(a, b, /, out=None, **kwargs):
+    y = np.matmul(_scalar_or_host("matmul", a), _scalar_or_host("matmul", b))
+    if out is None:
+        return _placed(y)
+    out._host[...] = y
+    return out
+
+
+def make() -> dict[str, types.ModuleType]:
+    """Return the modules of the stand-in by name, as ``sys.modules`` takes them."""
+    runtime = _Module("cupy.cuda.runtime", types.SimpleNamespace(), {
+        "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": _getDeviceCount,
+        "getDeviceProperties": _getDeviceProperties, "getDevice": lambda: state.device,
+    })
+    cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
+        "runtime": runtime, "Device": Device, "is_available": lambda: True, "get_device_id": lambda: state.device,
+    })
+    tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
+    special = {
+        "__version__": stored()["version"], "ndarray": ndarray, "ufunc": ufunc, "array": _array,
+        "asarray": _asarray, "asanyarray": _asarray, "asnumpy": _asnumpy, "empty": _empty,
+        "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda, "linalg": _Module("cupy.linalg", np.linalg),
+        "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
+        "random": _Module("cupy.random", types.SimpleNamespace(), {"Generator": _Generator, "Philox4x3210": _Philox}),
+    }
+    cupy = _Module("cupy", np, special)
+    names = ("erf", "erfc", "erfinv")
+    functions = types.SimpleNamespace(**{n: _special(n) for n in names})
+    scipy_special = _Module("cupyx.scipy.special", functions, vars(functions))
+    scipy = types.ModuleType("cupyx.scipy")
+    scipy.special = scipy_special
+    cupyx = _Module("cupyx", types.SimpleNamespace(), {
+        "scipy": scipy, "allow_synchronize": _allow_synchronize, "DeviceSynchronized": Waits,
+        "rsqrt": ufunc("rsqrt", stored()["cupyx"]["rsqrt"], lambda x: 1 / np.sqrt(x)),
+    })
+    _bind_methods(lambda name: getattr(cupy, name))
+    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupyx": cupyx,
+            "cupyx.scipy": scipy, "cupyx.scipy.special": scipy_special}
+
+
+ndarray.__module__ = "cupy"
