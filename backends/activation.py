@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .rows import NumpyRowsMixin, RowsMixin
+
 CHUNK = 65536  # elements: two such float32 arrays stay in a core's second-level cache
 _ZERO = {np.dtype(kind): np.zeros((), kind) for kind in ("float16", "float32", "float64")}
 
 
-class ActivationMixin:
+class ActivationMixin(RowsMixin):
     """Generic version on ``xp``. ``out`` may be the input itself."""
 
     def relu(self, x, out=None):
@@ -55,7 +57,7 @@ class ActivationMixin:
         return dx
 
 
-class NumpyActivationMixin(ActivationMixin):
+class NumpyActivationMixin(NumpyRowsMixin, ActivationMixin):
     """Overrides for NumPy."""
 
     def relu(self, x, out=None):

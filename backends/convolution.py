@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .rows import RowsMixin
 from .shapes import Windows
 
 PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
@@ -48,7 +49,7 @@ def blocks(n: int, rows: int, bytes_per_row: int, budget: int) -> tuple[int, int
     return 1, max(1, min(rows, budget // max(1, bytes_per_row)))
 
 
-class ConvolutionMixin:
+class ConvolutionMixin(RowsMixin):
     """Convolution: forward, gradient of the data, gradient of the kernel.
 
     Shapes: ``x`` (N, *size, C), ``w`` (*window, C // groups, F), ``y`` and ``dy`` (N, *out, F). Half
@@ -173,14 +174,14 @@ class ConvolutionMixin:
         step, rows = blocks(len(x), windows.out[0], row * max(taps, filters) * x.itemsize, self.column_bytes)
         if way == "pointwise":
             x = xp.ascontiguousarray(x)
-            for part in _parts(len(x), windows.out[0], step, rows):
-                yield part, x[part].reshape(-1, c)
+            for block in _parts(len(x), windows.out[0], step, rows):
+                yield block, x[block].reshape(-1, c)
             return
         store = self.conv_scratch(step * rows * row * taps, x.dtype)
         padded = self._conv_padding(x, windows, step, planar=way == "planar")
         view = None
         for images, part in _parts(len(x), windows.out[0], step, rows):
-            if part.start == 0:
+            if view is None or part.start == 0:
                 view = _patches(xp, padded(images), windows, planar=way == "planar")
             if way == "planar":  # (*window, C, images, *out): copied along rows of the output
                 patches = view[(slice(None),) * (rank + 2) + (part,)]
@@ -199,7 +200,7 @@ class ConvolutionMixin:
         The border of the buffer is cleared once; each call fills the inside anew.
         """
         xp, c = self.xp, x.shape[-1]
-        inside = tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
+        inside = inner_slices(windows)
         if planar:
             buffer = self.conv_scratch(c * step * math.prod(windows.padded), x.dtype, slot=1)
             buffer = buffer.reshape(c, step, *windows.padded)
@@ -207,8 +208,9 @@ class ConvolutionMixin:
 
             def fill(images):
                 found = x[images]
-                buffer[(slice(None), slice(len(found)), *inside)] = xp.moveaxis(found, -1, 0)
-                return buffer[:, : len(found)]
+                part = buffer[:, : len(found)]
+                xp.moveaxis(part, 0, -1)[inside] = found
+                return part
 
         elif windows.padded == windows.size:
             x = xp.ascontiguousarray(x)
@@ -223,8 +225,9 @@ class ConvolutionMixin:
 
             def fill(images):
                 found = x[images]
-                buffer[(slice(len(found)), *inside)] = found
-                return buffer[: len(found)]
+                part = buffer[: len(found)]
+                part[inside] = found
+                return part
 
         return fill
 
@@ -240,7 +243,8 @@ class ConvolutionMixin:
         store = self.conv_scratch(step * rows * row // dy.itemsize, dy.dtype)
         sums = self.conv_scratch(step * math.prod(windows.padded) * channels, dy.dtype, slot=1)
         sums = sums.reshape(step, *windows.padded, channels)
-        inside = tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
+        inside = inner_slices(windows)
+        every = (slice(None),) * (1 + len(windows.window))  # image and position
         for images, part in _parts(len(dy), windows.out[0], step, rows):
             found = dy[images, part]
             if part.start == 0:
@@ -249,11 +253,11 @@ class ConvolutionMixin:
             xp.matmul(found.reshape(-1, filters), matrix, out=columns)
             columns = columns.reshape(*found.shape[:-1], *windows.window, channels)
             sub = windows._replace(out=found.shape[1:-1])
-            spatial = (slice(None),) * len(windows.window)
+            target = sums[: len(found)]
             for tap, places in tap_slices(sub, part.start):
-                sums[(slice(len(found)), *places)] += columns[(slice(None), *spatial, *tap)]
+                target[places] += columns[every + tap]
             if part.stop == windows.out[0]:
-                dx[images] = sums[(slice(len(found)), *inside)]
+                dx[images] = target[inside]
         return dx if math.prod(windows.out) else xp.zeros_like(dx)
 
     # ---- depthwise: one filter bank for each channel -------------------------------------------------
@@ -270,7 +274,7 @@ class ConvolutionMixin:
             sums = block.reshape(*block.shape[:-1], c, many)
             store = self.conv_scratch(block.size, x.dtype).reshape(sums.shape)
             for i, (tap, places) in enumerate(tap_slices(windows)):
-                found = source[(slice(None), *places)][..., None]
+                found = source[places][..., None]
                 xp.multiply(found, w[tap], out=store if i else sums)
                 if i:
                     xp.add(sums, store, out=sums)
@@ -283,15 +287,15 @@ class ConvolutionMixin:
         dx = xp.empty((len(dy), *windows.size, c), dy.dtype)
         step, _ = blocks(len(dy), 1, dx[:1].nbytes + 1, self.column_bytes // 2)
         sums = xp.empty((min(step, max(1, len(dy))), *windows.padded, c), dy.dtype)
-        inside = tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
+        inside = inner_slices(windows)
         for n in range(0, len(dy), step):
             block = dy[n : n + step].reshape(-1, *windows.out, c, many)
             sums[...] = 0
             for tap, places in tap_slices(windows):
                 found = block * w[tap]
-                target = sums[(slice(len(block)), *places)]
+                target = sums[: len(block)][places]
                 target += found[..., 0] if many == 1 else found.sum(axis=-1)
-            dx[n : n + step] = sums[(slice(len(block)), *inside)]
+            dx[n : n + step] = sums[: len(block)][inside]
         return dx
 
     def _depthwise_backward_kernel(self, x, dy, windows: Windows, dw) -> None:
@@ -304,11 +308,11 @@ class ConvolutionMixin:
             source = padded(images)
             block = dy[images].reshape(len(source), *windows.out, c, many)
             for tap, places in tap_slices(windows):
-                product = source[(slice(None), *places)][..., None] * block
+                product = source[places][..., None] * block
                 dw[tap][0] += self.column_sum(product.reshape(-1, c * many))
 
 
-class NumpyConvolutionMixin:
+class NumpyConvolutionMixin(ConvolutionMixin):
     """Block sizes for the caches of a CPU, and buffers that stay warm from call to call."""
 
     column_bytes = 1 << 21
@@ -318,7 +322,7 @@ class NumpyConvolutionMixin:
         dtype = np.dtype(dtype)
         if count * dtype.itemsize > self.kept_bytes:
             return np.empty(count, dtype)
-        kept = _LOCAL.__dict__
+        kept: dict = _LOCAL.__dict__
         found = kept.get((slot, dtype.char))
         if found is None or found.size < count:
             found = kept[slot, dtype.char] = np.empty(count, dtype)
@@ -397,13 +401,18 @@ def _patches(xp, source, windows: Windows, planar: bool):
     return xp.lib.stride_tricks.as_strided(source, shape, strides)
 
 
+def inner_slices(windows: Windows) -> tuple[slice, ...]:
+    """Return the slices of padded images that cut the padding off again."""
+    return (slice(None), *(slice(low, low + n) for low, n in zip(windows.lows, windows.size)))
+
+
 def tap_slices(windows: Windows, first_row: int = 0) -> Iterator[tuple[tuple, tuple]]:
-    """Yield every tap of the window with the slices of the padded input that it touches.
+    """Yield every tap of the window with the slices of padded images that it touches.
 
     ``first_row`` is the number of positions left out at the start of the first axis.
     """
     for tap in itertools.product(*(range(k) for k in windows.window)):
-        places = []
+        places = [slice(None)]
         for i, (t, d, s, o) in enumerate(zip(tap, windows.dilation, windows.strides, windows.out)):
             start = t * d + (first_row * s if i == 0 else 0)
             places.append(slice(start, start + (o - 1) * s + 1 if o else start, s))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .activation import ActivationMixin
 
-class DenseMixin:
+
+class DenseMixin(ActivationMixin):
     """Generic version on ``xp``. Activations that fuse: ``None``, ``"relu"``, ``"sigmoid"``, ``"tanh"``."""
 
     def dense_forward(self, x, kernel, bias, activation=None):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .indexing import IndexingMixin
+from .loss import LossMixin
 
-class EmbeddingMixin:
+
+class EmbeddingMixin(IndexingMixin):
     """Generic version on ``xp``."""
 
     def embedding_forward(self, table, rows):
@@ -19,7 +22,7 @@ class EmbeddingMixin:
         return total
 
 
-class NumpyEmbeddingMixin(EmbeddingMixin):
+class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
     """Overrides for NumPy."""
 
     def embedding_forward(self, table, rows):

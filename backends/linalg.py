@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .device import Device
 
-class LinalgMixin:
+
+class LinalgMixin(Device):
     """Generic matrix products over ``xp``."""
 
     def matmul(self, x, y):
@@ -13,7 +15,7 @@ class LinalgMixin:
         return self.xp.matmul(x, y)
 
 
-class NumpyLinalgMixin:
+class NumpyLinalgMixin(LinalgMixin):
     """float16 goes through float32: NumPy has no BLAS for it."""
 
     def matmul(self, x, y):

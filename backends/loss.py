@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .activation import ActivationMixin
 
-class LossMixin:
+
+class LossMixin(ActivationMixin):
     """Generic version on ``xp``."""
 
     def check_labels(self, labels, classes: int, what: str = "label") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .rows import RowsMixin
 
-class NormalizationMixin:
+
+class NormalizationMixin(RowsMixin):
     """Generic version on ``xp``.
 
     All matrices are (M, C). Batch normalisation has statistics per column, the others per row.

@@ -22,9 +22,9 @@ from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
-    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyIndexingMixin, NumpyRowsMixin,
-    NumpyActivationMixin, NumpyLossMixin, NumpyUpdateMixin, NumpyReductionMixin, NumpyLinalgMixin, NumpyRandomMixin,
-    NumpyEmbeddingMixin, Backend,
+    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin,
+    NumpyRowsMixin, NumpyReductionMixin, NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin,
+    NumpyRandomMixin, NumpyUpdateMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .convolution import blocks, tap_slices
+from .convolution import blocks, inner_slices, tap_slices
+from .device import Device
 from .shapes import Windows
 
 
-class PoolingMixin:
+class PoolingMixin(Device):
     """Maximum and average over windows, and their gradients.
 
     Shapes: ``x`` (N, *size, C), ``y`` and ``dy`` (N, *out, C). On a CPU a few images at a time, so that the
@@ -31,7 +32,7 @@ class PoolingMixin:
         if windows.padded == windows.size:
             return x
         padded = self.xp.full((len(x), *windows.padded, x.shape[-1]), value, x.dtype)
-        padded[(slice(None), *_inside(windows))] = x
+        padded[inner_slices(windows)] = x
         return padded
 
     # ---- maximum ----------------------------------------------------------------------------------
@@ -57,8 +58,7 @@ class PoolingMixin:
             if exact and not _covers(windows):
                 target[...] = 0
             taps = list(tap_slices(windows))
-            for i, (_, places) in enumerate(taps):
-                place = (slice(None), *places)
+            for i, (_, place) in enumerate(taps):
                 # What is left over goes to the last tap: it must be the largest, or a NaN hides among them.
                 won = rest if i == len(taps) - 1 else xp.multiply(rest, source[place] == top)
                 if disjoint:
@@ -68,7 +68,7 @@ class PoolingMixin:
                 if won is not rest:
                     xp.subtract(rest, won, out=rest)
             if not exact:
-                dx[images] = target[(slice(None), *_inside(windows))]
+                dx[images] = target[inner_slices(windows)]
         return dx
 
     def max_pool_select(self, v, x, y, windows: Windows):
@@ -78,8 +78,7 @@ class PoolingMixin:
         values = self._pad_images(v, windows, 0)
         found = xp.zeros(y.shape, v.dtype)
         free = xp.ones(y.shape, bool)
-        for _, places in tap_slices(windows):
-            place = (slice(None), *places)
+        for _, place in tap_slices(windows):
             won = xp.logical_and(source[place] == y, free)
             found += values[place] * won
             free = xp.logical_and(free, xp.logical_not(won))
@@ -111,9 +110,9 @@ class PoolingMixin:
                 split[...] = share.reshape(len(share), *(n for o in windows.out for n in (o, 1)), -1)
             else:
                 target = xp.zeros((len(share), *windows.padded, dy.shape[-1]), dy.dtype)
-                for _, places in tap_slices(windows):
-                    target[(slice(None), *places)] += share
-                dx[images] = target[(slice(None), *_inside(windows))]
+                for _, place in tap_slices(windows):
+                    target[place] += share
+                dx[images] = target[inner_slices(windows)]
         return dx
 
     def _window_weights(self, windows: Windows, dtype):
@@ -133,7 +132,7 @@ class PoolingMixin:
         return 1 / count
 
 
-class NumpyPoolingMixin:
+class NumpyPoolingMixin(PoolingMixin):
     """Block sizes for the caches of a CPU."""
 
     pool_bytes = 1 << 19
@@ -143,7 +142,7 @@ def _reduce(xp, ufunc, source, windows: Windows, y) -> None:
     """Combine the taps of every window into ``y``, one axis after the other: k1 + k2 passes, not k1 * k2."""
     axes = [i for i, k in enumerate(windows.window) if k > 1 or windows.strides[i] > 1]
     if not axes:
-        y[...] = source[(slice(None), *(slice(o) for o in windows.out))]
+        y[...] = source[tuple(slice(o) for o in (None, *windows.out))]
         return
     for i in axes:
         last = i == axes[-1]
@@ -166,11 +165,6 @@ def _reduce(xp, ufunc, source, windows: Windows, y) -> None:
         if last and k == 1:
             y[...] = found
         source = found
-
-
-def _inside(windows: Windows) -> tuple:
-    """Slices that cut the padding off again."""
-    return tuple(slice(low, low + n) for low, n in zip(windows.lows, windows.size))
 
 
 def _disjoint(windows: Windows) -> bool:

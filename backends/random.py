@@ -11,8 +11,10 @@ import math
 
 import numpy as np
 
+from .special import SpecialMixin
 
-class RandomMixin:
+
+class RandomMixin(SpecialMixin):
     """Draws over ``xp.random.Generator`` (the same interface in NumPy and CuPy)."""
 
     def new_generator(self, seed: list[int]):
@@ -77,7 +79,7 @@ class RandomMixin:
         return generator.random(shape, dtype="float32") >= rate
 
 
-class NumpyRandomMixin:
+class NumpyRandomMixin(RandomMixin):
     """Small, fast generator; dropout compares 16-bit pieces of raw words with a threshold."""
 
     def new_generator(self, seed: list[int]):

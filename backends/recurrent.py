@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from .device import Device
 from .recurrent_gates import (
     ACTIVATIONS,
     SLOPES,
@@ -27,7 +28,7 @@ from .recurrent_gates import (
 CACHE_ELEMENTS = 1 << 15  # steps times elements of a state in one block of the backward pass, on the CPU
 
 
-class RecurrentMixin:
+class RecurrentMixin(Device):
     """The recurrent family of ``Backend``.
 
     The three forward methods return ``(output, *last states, cache)``; with ``keep=False`` the cache is
@@ -440,7 +441,7 @@ class RecurrentMixin:
         return dx, product.gradient(run.x, dz) if want_kernel else None
 
 
-class NumpyRecurrentMixin:
+class NumpyRecurrentMixin(RecurrentMixin):
     """What only the host can do: look at mask values, and keep an eye on its cache."""
 
     def _masked_steps(self, held) -> list:

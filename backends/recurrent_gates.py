@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 
 def _sigmoid(xp, a, out):
     # Through tanh: one library call and no overflow on either side.
@@ -98,7 +101,7 @@ class Gates:
 
     def __init__(self, xp, kinds, units: int, dtype, rest: int = 0):
         self.xp = xp
-        self.scale = None
+        self.scale: Any = None
         if "sigmoid" in kinds:
             self.scale = xp.ones((len(kinds) + rest) * units, dtype=dtype)
             for i, kind in enumerate(kinds):
@@ -109,15 +112,11 @@ class Gates:
             width = len(kinds) * units
             self.times = self.scale[:width]
             self.plus = 1 - self.times  # 0.5 for sigmoid, 0 for tanh
-        self.runs = []
-        for i, kind in enumerate(kinds):
-            if self.runs and self.runs[-1][2] == kind:
-                self.runs[-1][1] = (i + 1) * units
-            else:
-                self.runs.append([i * units, (i + 1) * units, kind])
-        self.runs = [
-            (a, b, _sigmoid_of_halved if kind == "sigmoid" else ACTIVATIONS[kind]) for a, b, kind in self.runs
-        ]
+        self.runs = []  # (first column, end, activation) of neighbours of one kind
+        last = 0
+        for kind, blocks in itertools.groupby(kinds):
+            first, last = last, last + len(list(blocks)) * units
+            self.runs.append((first, last, _sigmoid_of_halved if kind == "sigmoid" else ACTIVATIONS[kind]))
 
     def weights(self, array):
         """Return weights whose last axis holds the gates, ready for ``apply``."""

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
+from .device import Device
 
-class ReductionMixin:
+
+class ReductionMixin(Device):
     """Generic reductions over ``xp``."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
@@ -21,7 +23,7 @@ class ReductionMixin:
         return y if scale is None else y * scale
 
 
-class NumpyReductionMixin:
+class NumpyReductionMixin(ReductionMixin):
     """Sums over leading axes as ``ones @ x``: BLAS walks memory once, ``sum`` starts anew for every row."""
 
     def sum(self, x, axes, keepdims=False, scale=None):

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from .device import Device
+
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
 
@@ -41,7 +43,7 @@ def weights(size: int, out: int, interpolation: str, antialias: bool) -> np.ndar
     return found
 
 
-class ResizeMixin:
+class ResizeMixin(Device):
     """Linear maps along single axes of an array."""
 
     def resample(self, x, axis: int, matrix: np.ndarray):

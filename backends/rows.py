@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .device import Device
 
-class RowsMixin:
+
+class RowsMixin(Device):
     """Generic version on ``xp``."""
 
     def ones(self, n: int, dtype):

@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from .device import Device
+
 # erf(x) = x P(x²), |x| <= 1/2
 _SMALL = (
     1.1283791670955126, -0.37612638903183476, 0.11283791670925353, -0.026866170632887928, 0.00522397737302147,
@@ -55,7 +57,7 @@ def _horner(x, rising):
     return y
 
 
-class SpecialMixin:
+class SpecialMixin(Device):
     """Error functions over ``xp``, float16|32|64 in, the same out.
 
     References

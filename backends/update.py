@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+
+from .device import Device
 
 
-class UpdateMixin:
+class UpdateMixin(Device):
     """The rules, and what gradient clipping needs.
 
     Attributes
@@ -29,7 +30,6 @@ class UpdateMixin:
         Bytes to which every variable in a flat buffer is aligned.
     """
 
-    xp: Any
     update_chunk: int | None = None
     direct_gradient: int | None = None
     flat_alignment: int = 16
@@ -302,10 +302,9 @@ def _power(xp, array, exponent: float, out) -> None:
         xp.power(array, array.dtype.type(exponent), out)
 
 
-class NumpyUpdateMixin:
+class NumpyUpdateMixin(UpdateMixin):
     """How NumPy goes through the rules: in pieces that fit the cache, with temporaries kept per thread."""
 
-    xp: Any
     update_chunk = 65536
     direct_gradient = 65536
     flat_alignment = 64

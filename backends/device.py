@@ -1,0 +1,44 @@
+"""What every family of array methods stands on: the array module of a device and how arrays get there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Device:
+    """One device and its array module.
+
+    Attributes
+    ----------
+    xp : module
+        ``numpy`` or ``cupy``.
+    name : str
+        ``"cpu"`` or ``"gpu:N"``.
+    """
+
+    xp: Any = np
+    name = "cpu"
+
+    def describe(self) -> str:
+        """Return one readable line about the device."""
+        raise NotImplementedError
+
+    def activate(self) -> None:
+        """Make this device the calling thread's own; nothing to do on a CPU."""
+
+    def asarray(self, value, dtype=None):
+        """Return ``value`` (host data or an array of this device) as an array on this device."""
+        return self.xp.asarray(value, dtype=dtype)
+
+    def to_numpy(self, array) -> np.ndarray:
+        """Return ``array`` as a NumPy array on the host (the only road from the device)."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished; nothing to do on a CPU."""
+
+    def owns(self, array) -> bool:
+        """Tell whether ``array`` lives on this device."""
+        raise NotImplementedError
