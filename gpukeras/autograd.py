@@ -46,29 +46,33 @@ def record(name: str, inputs: Sequence, outputs: Sequence[Tensor], vjp: Callable
     """Leave a record on every open tape that follows one of ``inputs``."""
     for tape in STATE.tapes:
         tracked = tape._tracked
+        uids: list[int] = []
+        versions = None  # of the trainable variables read
         follows = False
-        versions = None
         for x in inputs:
             if x is None:
+                uids.append(0)
                 continue
+            uid = x.uid
+            uids.append(uid)
             if x.auto_watch:
-                if x.uid not in tracked:
+                if uid not in tracked:
                     if not tape._watch_accessed:
                         continue
-                    tracked.add(x.uid)
+                    tracked.add(uid)
                     tape._variables.append(x)
                 follows = True
-                versions = ((x, x.version), *versions) if versions else ((x, x.version),)
-            elif x.uid in tracked:
+                versions = [(x, x.version)] if versions is None else [*versions, (x, x.version)]
+            elif uid in tracked:
                 follows = True
         if follows:
-            uids = []
+            made = []
             for y in outputs:
                 if not y.uid:
                     y.uid = new_uid()
                 tracked.add(y.uid)
-                uids.append(y.uid)
-            tape._records.append((name, [0 if x is None else x.uid for x in inputs], uids, vjp, versions))
+                made.append(y.uid)
+            tape._records.append((name, uids, made, vjp, versions))
 
 
 class GradientTape:
@@ -176,9 +180,11 @@ class GradientTape:
             On a second call of a tape that is not persistent, or where a variable was changed after it was
             read (call ``gradient`` before applying updates).
         """
-        unconnected = getattr(unconnected_gradients, "value", unconnected_gradients)
-        if unconnected not in ("none", "zero"):
-            raise ValueError(f"unconnected_gradients must be 'none' or 'zero', came {unconnected!r}")
+        unconnected = unconnected_gradients
+        if unconnected != "none":
+            unconnected = getattr(unconnected, "value", unconnected)
+            if unconnected not in ("none", "zero"):
+                raise ValueError(f"unconnected_gradients must be 'none' or 'zero', came {unconnected!r}")
         if self._used and not self.persistent:
             raise RuntimeError(
                 "this GradientTape was used already; open it with persistent=True to call gradient again"
@@ -201,15 +207,20 @@ class GradientTape:
         else:
             self._used = True
             records, self._records = self._records, []
-            with self.stop_recording():
+            before = STATE.tapes
+            if before:
+                STATE.tapes = tuple(t for t in before if t is not self)
+            try:
                 self._backward(grads, kept, records)
+            finally:
+                STATE.tapes = before
         found = []
         for source in flat_sources:
             grad = grads.get(source.uid) if source.uid in self._tracked else None
             if grad is None and unconnected == "zero":
                 grad = Tensor(source.backend.xp.zeros_like(source.array))
             elif grad is not None and isinstance(grad.array, np.generic):
-                grad = Tensor(np.asarray(grad.array))  # NumPy makes scalars of 0-d arrays
+                grad = Tensor(source.backend.asarray(grad.array))  # numbers belong to no device
             found.append(grad)
         return tree.pack_sequence_as(sources, found)
 
@@ -220,25 +231,34 @@ class GradientTape:
             name, inputs, outputs, vjp, versions = records.pop()
             if len(outputs) == 1:
                 uid = outputs[0]
-                dy = grads.get(uid) if uid in kept else grads.pop(uid, None)
+                dy = grads.pop(uid, None) if uid not in kept else grads.get(uid)
                 if dy is None:
                     continue
             else:
                 dy = tuple(grads.get(u) if u in kept else grads.pop(u, None) for u in outputs)
                 if all(d is None for d in dy):
                     continue
-            for variable, version in versions or ():
-                if variable.version != version:
-                    raise RuntimeError(
-                        f"variable {variable.path!r} was changed after {name} read it, so its gradient is "
-                        "lost; call tape.gradient before assigning or applying updates"
-                    )
+            if versions is not None:
+                for variable, version in versions:
+                    if variable.version != version:
+                        raise RuntimeError(
+                            f"variable {variable.path!r} was changed after {name} read it, so its gradient is "
+                            "lost; call tape.gradient before assigning or applying updates"
+                        )
             dxs = vjp(dy)
             if type(dxs) is not tuple:
                 dxs = (dxs,)
-            for uid, dx in zip(inputs, dxs, strict=True):
-                if dx is not None and uid in tracked:
-                    _accumulate(grads, uid, dx if isinstance(dx, Tensor) else Tensor(dx))
+            if len(dxs) != len(inputs):
+                raise RuntimeError(f"{name}: {len(dxs)} gradients came for {len(inputs)} inputs")
+            for uid, dx in zip(inputs, dxs):
+                if dx is None or uid not in tracked:
+                    continue
+                if type(dx) is not Tensor:
+                    dx = dx if isinstance(dx, Tensor) else Tensor(dx)
+                if uid in grads:
+                    _accumulate(grads, uid, dx)
+                else:
+                    grads[uid] = dx
 
     def jacobian(self, target, sources, unconnected_gradients="none", parallel_iterations=None,
                  experimental_use_pfor=True):
@@ -384,7 +404,7 @@ def custom_gradient(f: Callable) -> Callable:
 
         def vjp(dy):
             dys = dy if isinstance(dy, tuple) else (dy,)
-            dys = [d if d is not None else Tensor(np.zeros_like(y.array)) for d, y in zip(dys, outputs)]
+            dys = [d if d is not None else Tensor(y.backend.xp.zeros_like(y.array)) for d, y in zip(dys, outputs)]
             found = _call_gradient(grad, dys, variables)
             if variables:
                 found, of_variables = found

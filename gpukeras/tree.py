@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+# What a type is, found once: asking the abstract class Mapping on every leaf of every step is slow.
+_LEAF, _SEQUENCE, _MAPPING = range(3)
+_kinds: dict[type, int] = {list: _SEQUENCE, tuple: _SEQUENCE, dict: _MAPPING}
+
+
+def _kind(value) -> int:
+    cls = type(value)
+    found = _kinds.get(cls)
+    if found is None:
+        sequence = issubclass(cls, (list, tuple))
+        found = _SEQUENCE if sequence else _MAPPING if issubclass(cls, Mapping) else _LEAF
+        _kinds[cls] = found
+    return found
+
 
 def is_nested(value) -> bool:
     """Tell whether ``value`` is a list, tuple or mapping."""
-    return isinstance(value, (list, tuple, Mapping))
+    return _kind(value) != _LEAF
 
 
 def flatten(structure) -> list:
@@ -18,11 +32,17 @@ def flatten(structure) -> list:
     >>> flatten({"b": 1, "a": [2, (3,)]})
     [2, 3, 1]
     """
-    if isinstance(structure, Mapping):
-        return [leaf for key in _keys(structure) for leaf in flatten(structure[key])]
-    if isinstance(structure, (list, tuple)):
-        return [leaf for item in structure for leaf in flatten(item)]
-    return [structure]
+    kind = _kind(structure)
+    if kind == _LEAF:
+        return [structure]
+    items = structure if kind == _SEQUENCE else [structure[key] for key in _keys(structure)]
+    found: list = []
+    for item in items:
+        if _kind(item) == _LEAF:
+            found.append(item)
+        else:
+            found += flatten(item)
+    return found
 
 
 def map_structure(function: Callable, structure, *others):
@@ -33,13 +53,14 @@ def map_structure(function: Callable, structure, *others):
     >>> map_structure(lambda a, b: a + b, {"x": 1}, {"x": 2})
     {'x': 3}
     """
-    if isinstance(structure, Mapping):
+    kind = _kind(structure)
+    if kind == _LEAF:
+        return function(structure, *others)
+    if kind == _MAPPING:
         items = {k: map_structure(function, structure[k], *(o[k] for o in others)) for k in structure}
         return items if type(structure) is dict else type(structure)(items)
-    if isinstance(structure, (list, tuple)):
-        items = [map_structure(function, *rest) for rest in zip(structure, *others, strict=True)]
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
-    return function(structure, *others)
+    sequence = [map_structure(function, *rest) for rest in zip(structure, *others, strict=True)]
+    return type(structure)(*sequence) if hasattr(structure, "_fields") else type(structure)(sequence)
 
 
 def pack_sequence_as(structure, flat_sequence):
@@ -52,14 +73,15 @@ def pack_sequence_as(structure, flat_sequence):
 
 
 def _pack(structure, leaves):
-    if isinstance(structure, Mapping):
+    kind = _kind(structure)
+    if kind == _LEAF:
+        return next(leaves)
+    if kind == _MAPPING:
         found = {key: _pack(structure[key], leaves) for key in _keys(structure)}
         ordered = {key: found[key] for key in structure}
         return ordered if type(structure) is dict else type(structure)(ordered)
-    if isinstance(structure, (list, tuple)):
-        items = [_pack(item, leaves) for item in structure]
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
-    return next(leaves)
+    items = [_pack(item, leaves) for item in structure]
+    return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
 
 
 def _keys(mapping: Mapping) -> list:

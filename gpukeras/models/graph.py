@@ -40,6 +40,10 @@ class Graph:
         nodes = self._find_nodes()
         self.nodes, self.operations = _in_keras_order(nodes, self.inputs, self.outputs)
         self._steps, self._slots, self._output_slots = self._plan(nodes)
+        # One input: its free batch axis, the sizes after it and its dtype, to recognise what fits as it is.
+        only = self.inputs[0]
+        simple = len(self.inputs) == 1 and only.shape and only.shape[0] is None and None not in only.shape[1:]
+        self._fits = (tuple(only.shape[1:]), np.dtype(only.dtype)) if simple else None
 
     # ---- finding the graph -----------------------------------------------------------------------
     def _find_nodes(self) -> list[Node]:
@@ -128,6 +132,10 @@ class Graph:
         ValueError
             Naming the input whose number, name, rank or sizes do not fit.
         """
+        if type(inputs) is Tensor and self._fits is not None:
+            array = inputs.array
+            if array.shape[1:] == self._fits[0] and array.ndim and array.dtype == self._fits[1]:
+                return [inputs]
         struct = self.inputs_struct
         if isinstance(struct, Mapping):
             if isinstance(inputs, Mapping):
@@ -174,7 +182,7 @@ class Graph:
             raise ValueError(
                 f"model {self.name!r}: input {spec.name!r} expects shape {spec.shape}, came {tuple(shape)}"
             )
-        if str(x.dtype) != spec.dtype:
+        if x.dtype != spec.dtype:
             mask, x = x._keras_mask, ops.cast(x, spec.dtype)
             x._keras_mask = mask
         return x

@@ -58,6 +58,7 @@ class Trainer:
     def _forget_compiled_state(self) -> None:
         """Forget which variables are trained: asked anew at the next step."""
         self._variables_trained: list[Variable] | None = None
+        self._regularized = False  # whether any of them has a regularizer
 
     # ---- compile -------------------------------------------------------------------------------------
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
@@ -135,6 +136,7 @@ class Trainer:
         """Return the variables that were trainable at ``compile`` (or when the model was built, if later)."""
         if self._variables_trained is None:
             self._variables_trained = self.trainable_variables
+            self._regularized = any(v.regularizer is not None for v in self._variables_trained)
         return self._variables_trained
 
     # ---- one step ----------------------------------------------------------------------------------------
@@ -153,10 +155,9 @@ class Trainer:
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
-            if self._variables_trained is not None:
-                for variable in self._variables_trained:
-                    if not variable.auto_watch:
-                        tape.watch(variable)  # frozen after compile: still trained, as Keras does
+            for variable in self._variables_trained or ():
+                if not variable.auto_watch:
+                    tape.watch(variable)  # frozen after compile: still trained, as Keras does
             y_pred = self(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, True)
         variables = self._trained_variables()
@@ -214,7 +215,8 @@ class Trainer:
 
     def _additional_losses(self) -> list:
         """Losses of the last call and of regularized weights; cheap where there are none."""
-        if self._may_have_losses() or any(v.regularizer is not None for v in self._trained_variables()):
+        self._trained_variables()
+        if self._regularized or self._may_have_losses():
             return self.losses
         return []
 
