@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 
-from gpukeras import config
+from gpukeras import backends, config
 
 
 class Progbar:
@@ -225,6 +225,8 @@ def format_value(total, steps: int = 1) -> str:
     >>> format_value(0.91234), format_value(0.00012), format_value(6.0, 4)
     ('0.9123', '1.2000e-04', '1.5000')
     """
+    if hasattr(total, "dtype") and not hasattr(total, "__array_interface__"):  # lies on a GPU: fetched here
+        total = backends.backend_of(total).to_numpy(total)
     try:
         value = float(total) / steps
     except (TypeError, ValueError):  # a list of values, a text
