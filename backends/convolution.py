@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .rows import RowsMixin
-from .shapes import Windows
+from .window_shapes import Windows
 
 PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
 

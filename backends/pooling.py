@@ -9,7 +9,7 @@ import numpy as np
 
 from .convolution import blocks, inner_slices, tap_slices
 from .device import Device
-from .shapes import Windows
+from .window_shapes import Windows
 
 
 class PoolingMixin(Device):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpukeras import activations, config, constraints, initializers, ops, regularizers
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
 
@@ -44,9 +44,9 @@ bias_constraint : str or object, optional
         self.rank = rank
         self.filters = _positive(filters, "filters", self)
         self.groups = _positive(groups, "groups", self)
-        self.kernel_size = shapes.per_axis(kernel_size, rank, "kernel_size")
-        self.strides = shapes.per_axis(strides, rank, "strides")
-        self.dilation_rate = shapes.per_axis(dilation_rate, rank, "dilation_rate")
+        self.kernel_size = window_shapes.per_axis(kernel_size, rank, "kernel_size")
+        self.strides = window_shapes.per_axis(strides, rank, "strides")
+        self.dilation_rate = window_shapes.per_axis(dilation_rate, rank, "dilation_rate")
         self.padding = _padding(padding, rank, self)
         self.data_format = config.standardize_data_format(data_format)
         self.activation = activations.get(activation)
@@ -134,7 +134,7 @@ bias_constraint : str or object, optional
     def compute_output_shape(self, input_shape):
         kernel = self._kernel_shape(self._channels_of(input_shape))
         try:
-            return shapes.convolution(
+            return window_shapes.convolution(
                 input_shape, kernel, None, self.strides, self.padding, self.data_format, self.dilation_rate,
                 self.groups,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpukeras import config, ops
-from gpukeras.backends import shapes
+from gpukeras.backends import shapes, window_shapes
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
 
@@ -26,8 +26,8 @@ class BasePooling(Layer):
     def __init__(self, rank, pool_size, strides=None, padding="valid", data_format=None, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
         self.rank = rank
-        self.pool_size = shapes.per_axis(pool_size, rank, "pool_size")
-        self.strides = self.pool_size if strides is None else shapes.per_axis(strides, rank, "strides")
+        self.pool_size = window_shapes.per_axis(pool_size, rank, "pool_size")
+        self.strides = self.pool_size if strides is None else window_shapes.per_axis(strides, rank, "strides")
         self.padding = str(padding).lower()
         if self.padding not in ("valid", "same"):
             raise ValueError(f"layer {self.name!r}: padding must be 'valid' or 'same', came {padding!r}")
@@ -49,7 +49,9 @@ class BasePooling(Layer):
 
     def compute_output_shape(self, input_shape):
         try:
-            return shapes.pool(input_shape, self.pool_size, self.strides, self.padding, self.data_format)
+            return window_shapes.pool(
+                input_shape, self.pool_size, self.strides, self.padding, self.data_format
+            )
         except ValueError as error:
             raise ValueError(f"layer {self.name!r} ({type(self).__name__}): {error}") from None
 

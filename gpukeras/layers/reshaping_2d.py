@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpukeras import config, ops
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.backends.resize import INTERPOLATIONS
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
@@ -38,9 +38,9 @@ class ZeroPadding2D(Layer):
         return ops.pad(inputs, around)
 
     def compute_output_shape(self, input_shape):
-        spatial, channels = shapes.split_format(input_shape, self.data_format)
+        spatial, channels = window_shapes.split_format(input_shape, self.data_format)
         spatial = [None if n is None else n + a + b for n, (a, b) in zip(spatial, self.padding)]
-        return shapes.join_format(input_shape[0], spatial, channels, self.data_format)
+        return window_shapes.join_format(input_shape[0], spatial, channels, self.data_format)
 
     def get_config(self):
         return {**super().get_config(), "padding": self.padding, "data_format": self.data_format}
@@ -81,7 +81,7 @@ class UpSampling2D(Layer):
     def __init__(self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format)
-        self.size = shapes.per_axis(size, 2, "size")
+        self.size = window_shapes.per_axis(size, 2, "size")
         self.interpolation = str(interpolation).lower()
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
@@ -90,15 +90,15 @@ class UpSampling2D(Layer):
         self.input_spec = InputSpec(ndim=4)
 
     def call(self, inputs):
-        spatial, _ = shapes.split_format(self.compute_output_shape(inputs.shape), self.data_format)
+        spatial, _ = window_shapes.split_format(self.compute_output_shape(inputs.shape), self.data_format)
         return ops.image.resize(
             inputs, spatial, interpolation=self.interpolation, data_format=self.data_format
         )
 
     def compute_output_shape(self, input_shape):
-        spatial, channels = shapes.split_format(input_shape, self.data_format)
+        spatial, channels = window_shapes.split_format(input_shape, self.data_format)
         spatial = [None if n is None else n * f for n, f in zip(spatial, self.size)]
-        return shapes.join_format(input_shape[0], spatial, channels, self.data_format)
+        return window_shapes.join_format(input_shape[0], spatial, channels, self.data_format)
 
     def get_config(self):
         return {

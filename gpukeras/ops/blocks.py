@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.op import op
 from gpukeras.ops.shaping import own, reshape, transpose
 
 
-@op(shape=shapes.depth_to_space)
+@op(shape=window_shapes.depth_to_space)
 def depth_to_space(x, block_size, data_format="channels_last"):
     """Return images with blocks of channels laid out as ``block_size`` x ``block_size`` squares of pixels.
 
@@ -25,7 +25,7 @@ def depth_to_space(x, block_size, data_format="channels_last"):
     -------
     tensor, shape (N, H * block_size, W * block_size, C)
     """
-    shape, size = shapes.depth_to_space(x.shape, block_size, data_format), block_size
+    shape, size = window_shapes.depth_to_space(x.shape, block_size, data_format), block_size
     if data_format == "channels_last":
         n, h, w, _ = x.shape
         blocks = x.array.reshape(n, h, w, size, size, shape[3]).transpose(0, 1, 3, 2, 4, 5)
@@ -35,7 +35,7 @@ def depth_to_space(x, block_size, data_format="channels_last"):
     return own(x, blocks.reshape(shape)), lambda dy: space_to_depth(dy, size, data_format)
 
 
-@op(shape=shapes.space_to_depth)
+@op(shape=window_shapes.space_to_depth)
 def space_to_depth(x, block_size, data_format="channels_last"):
     """Return images with squares of ``block_size`` x ``block_size`` pixels stacked as channels.
 
@@ -51,7 +51,7 @@ def space_to_depth(x, block_size, data_format="channels_last"):
     -------
     tensor, shape (N, H / block_size, W / block_size, C * block_size**2)
     """
-    shape, size = shapes.space_to_depth(x.shape, block_size, data_format), block_size
+    shape, size = window_shapes.space_to_depth(x.shape, block_size, data_format), block_size
     if data_format == "channels_last":
         n, h, w, c = x.shape
         blocks = x.array.reshape(n, h // size, size, w // size, size, c).transpose(0, 1, 3, 2, 4, 5)

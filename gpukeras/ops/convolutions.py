@@ -9,7 +9,7 @@ transposed convolution is ``convolution_data`` under its own name.
 from __future__ import annotations
 
 from gpukeras import autograd, config, dtypes
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.op import op
 from gpukeras.tensor import Tensor, to_array
 
@@ -181,7 +181,7 @@ def _plain(value):
 
 
 # ---- the ops ---------------------------------------------------------------------------------------------
-@op(shape=shapes.convolution, tensors=3)
+@op(shape=window_shapes.convolution, tensors=3)
 def convolution(
     inputs, kernel, bias=None, strides=1, padding="valid", data_format="channels_last", dilation_rate=1,
     groups=1, activation=None,
@@ -203,7 +203,7 @@ def convolution(
     """
     if activation not in FUSED_ACTIVATIONS:
         raise ValueError(f"convolution: activation must be one of {FUSED_ACTIVATIONS}, came {activation!r}")
-    shapes.convolution(  # for its errors
+    window_shapes.convolution(  # for its errors
         inputs.shape, kernel.shape, None if bias is None else bias.shape, strides, padding, data_format,
         dilation_rate, groups,
     )
@@ -212,9 +212,9 @@ def convolution(
     x = _channels_last(x, data_format)
     spatial = x.shape[1:-1]
     rank = len(spatial)
-    windows = shapes.windows(
-        spatial, w.shape[:-2], shapes.per_axis(strides, rank, "strides"), padding,
-        shapes.per_axis(dilation_rate, rank, "dilation_rate"), "convolution",
+    windows = window_shapes.windows(
+        spatial, w.shape[:-2], window_shapes.per_axis(strides, rank, "strides"), padding,
+        window_shapes.per_axis(dilation_rate, rank, "dilation_rate"), "convolution",
     )
     y = backend.conv_forward(x, w, windows, groups, b, activation)
     wanted = [autograd.is_tracked(t) for t in (inputs, kernel, bias)]
@@ -243,7 +243,7 @@ def convolution(
 
 
 def _data_shape(dy, kernel, windows, data_format="channels_last", groups=1):
-    return shapes.join_format(dy[0], windows.size, kernel[-2] * groups, data_format)
+    return window_shapes.join_format(dy[0], windows.size, kernel[-2] * groups, data_format)
 
 
 @op(shape=_data_shape, tensors=2)
@@ -265,7 +265,7 @@ def convolution_data(dy, kernel, windows, data_format="channels_last", groups=1)
 
 
 def _kernel_shape(x, dy, windows, data_format="channels_last", groups=1):
-    channels, filters = (shapes.split_format(s, data_format)[1] for s in (x, dy))
+    channels, filters = (window_shapes.split_format(s, data_format)[1] for s in (x, dy))
     return (*windows.window, channels // groups, filters)
 
 
@@ -289,7 +289,7 @@ def convolution_kernel(inputs, dy, windows, data_format="channels_last", groups=
 
 
 def _windows_shape(x, kernel, windows, data_format="channels_last", groups=1):
-    return shapes.join_format(x[0], windows.out, kernel[-1], data_format)
+    return window_shapes.join_format(x[0], windows.out, kernel[-1], data_format)
 
 
 @op(shape=_windows_shape, tensors=2)
@@ -309,20 +309,20 @@ def _convolve(inputs, kernel, windows, data_format="channels_last", groups=1):
     return _channels_back(y, data_format), vjp
 
 
-@op(shape=shapes.transposed_convolution, tensors=3)
+@op(shape=window_shapes.transposed_convolution, tensors=3)
 def transposed_convolution(
     inputs, kernel, bias=None, strides=1, padding="valid", output_padding=None, data_format="channels_last",
     dilation_rate=1,
 ):
     """Transposed convolution with a bias: ``conv_transpose``, in one step."""
-    shape = shapes.transposed_convolution(
+    shape = window_shapes.transposed_convolution(
         inputs.shape, kernel.shape, None if bias is None else bias.shape, strides, padding, output_padding,
         data_format, dilation_rate,
     )
     backend = inputs.backend
     x, w, b = _promote(inputs, kernel, bias)
     x = _channels_last(x, data_format)
-    windows = shapes.transposed_windows(
+    windows = window_shapes.transposed_windows(
         x.shape[1:-1], w.shape[:-2], strides, padding, output_padding, dilation_rate
     )
     y = backend.conv_backward_data(x, w, windows)

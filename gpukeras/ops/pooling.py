@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpukeras import autograd, config, dtypes
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.op import op
 from gpukeras.ops.convolutions import _channels_back, _channels_last, _plain, with_shape
 
@@ -85,17 +85,17 @@ def _settings(pool_size, strides, padding, data_format) -> dict:
     }
 
 
-def _windows(inputs, pool_size, strides, padding, data_format) -> shapes.Windows:
-    shapes.pool(inputs.shape, pool_size, strides, padding, data_format)  # for its errors
-    spatial, _ = shapes.split_format(inputs.shape, data_format)
+def _windows(inputs, pool_size, strides, padding, data_format) -> window_shapes.Windows:
+    window_shapes.pool(inputs.shape, pool_size, strides, padding, data_format)  # for its errors
+    spatial, _ = window_shapes.split_format(inputs.shape, data_format)
     rank = len(spatial)
-    window = shapes.per_axis(pool_size, rank, "pool_size")
-    step = window if strides is None else shapes.per_axis(strides, rank, "strides")
-    return shapes.windows(spatial, window, step, padding, (1,) * rank, "pooling")
+    window = window_shapes.per_axis(pool_size, rank, "pool_size")
+    step = window if strides is None else window_shapes.per_axis(strides, rank, "strides")
+    return window_shapes.windows(spatial, window, step, padding, (1,) * rank, "pooling")
 
 
 # ---- the ops ---------------------------------------------------------------------------------------------
-@op(shape=shapes.pool)
+@op(shape=window_shapes.pool)
 def maximum_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Maximum pooling with all settings given: see ``max_pool``."""
     windows = _windows(inputs, pool_size, strides, padding, data_format)
@@ -114,7 +114,7 @@ def maximum_pooling(inputs, pool_size, strides=None, padding="valid", data_forma
 
 # The next two are linear in their tensor, and each is the other's gradient: any order of derivatives works.
 def _gradient_shape(dy, x, y, windows, data_format="channels_last"):
-    return shapes.join_format(x.shape[0], windows.size, x.shape[-1], data_format)
+    return window_shapes.join_format(x.shape[0], windows.size, x.shape[-1], data_format)
 
 
 @op(shape=_gradient_shape)
@@ -126,7 +126,7 @@ def max_pool_gradient(dy, x, y, windows, data_format="channels_last"):
 
 
 def _select_shape(v, x, y, windows, data_format="channels_last"):
-    return shapes.join_format(y.shape[0], windows.out, y.shape[-1], data_format)
+    return window_shapes.join_format(y.shape[0], windows.out, y.shape[-1], data_format)
 
 
 @op(shape=_select_shape)
@@ -136,7 +136,7 @@ def max_pool_select(v, x, y, windows, data_format="channels_last"):
     return _channels_back(found, data_format), lambda dy: max_pool_gradient(dy, x, y, windows, data_format)
 
 
-@op(shape=shapes.pool, dtype="float")
+@op(shape=window_shapes.pool, dtype="float")
 def mean_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Average pooling with all settings given: see ``average_pool``."""
     windows = _windows(inputs, pool_size, strides, padding, data_format)
@@ -147,7 +147,8 @@ def mean_pooling(inputs, pool_size, strides=None, padding="valid", data_format="
 
 
 def _spread_shape(dy, windows, data_format="channels_last"):
-    return shapes.join_format(dy[0], windows.size, shapes.split_format(dy, data_format)[1], data_format)
+    channels = window_shapes.split_format(dy, data_format)[1]
+    return window_shapes.join_format(dy[0], windows.size, channels, data_format)
 
 
 @op(shape=_spread_shape)
@@ -161,6 +162,6 @@ def average_pool_gradient(dy, windows, data_format="channels_last"):
     return _channels_back(dx, data_format), vjp
 
 
-def _padding_of(windows: shapes.Windows) -> str:
+def _padding_of(windows: window_shapes.Windows) -> str:
     """Return the padding that lays these windows."""
     return "valid" if windows.padded == windows.size else "same"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import config
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from gpukeras.backends.resize import INTERPOLATIONS, weights
 from gpukeras.op import op
 from gpukeras.ops.convolutions import with_shape
@@ -68,7 +68,7 @@ def resize(
         raise ValueError(f"resize: fill_mode must be 'constant', came {fill_mode!r}")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError("resize: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
-    shapes.resize(images.shape, size, data_format=data_format)  # for its errors
+    window_shapes.resize(images.shape, size, data_format=data_format)  # for its errors
     if crop_to_aspect_ratio or pad_to_aspect_ratio:
         images = _fit(images, size, data_format, fill_value if pad_to_aspect_ratio else None)
     return resize_images(images, size=size, interpolation=interpolation, antialias=bool(antialias),
@@ -127,7 +127,7 @@ def _working(kind: np.dtype) -> str:
 
 
 # Resizing is linear: each of the two ops is the gradient of the other.
-@op(shape=shapes.resize)
+@op(shape=window_shapes.resize)
 def resize_images(images, size, interpolation="bilinear", antialias=False, data_format="channels_last"):
     """Resize with all settings given: see ``ops.image.resize``."""
     backend, xp = images.backend, images.backend.xp

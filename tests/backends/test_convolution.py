@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from gpukeras.backends import resize, shapes
+from gpukeras.backends import resize, window_shapes
 from gpukeras.backends.base import Backend
 from gpukeras.backends.convolution import blocks
 
@@ -35,7 +35,7 @@ def test_gradients_are_adjoints(rank, padding, channels, filters, groups):
     for k, s, d in itertools.product((1, 2, 3), repeat=3):
         if padding == "valid" and (k - 1) * d + 1 > min(size):
             continue
-        windows = shapes.windows(size, (k,) * rank, (s,) * rank, padding, (d,) * rank, "test")
+        windows = window_shapes.windows(size, (k,) * rank, (s,) * rank, padding, (d,) * rank, "test")
         x, v = RNG.standard_normal((2, 2, *size, channels))
         w, u = RNG.standard_normal((2, *(k,) * rank, channels // groups, filters))
         y = NUMPY.conv_forward(x, w, windows, groups)
@@ -48,7 +48,7 @@ def test_gradients_are_adjoints(rank, padding, channels, filters, groups):
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_generic_agrees(groups):
-    windows = shapes.windows((8, 7), (3, 2), (2, 1), "same", (1, 1), "test")
+    windows = window_shapes.windows((8, 7), (3, 2), (2, 1), "same", (1, 1), "test")
     x, w = RNG.standard_normal((3, 8, 7, 4)), RNG.standard_normal((3, 2, 4 // groups, 8))
     bias, dy = RNG.standard_normal(8), RNG.standard_normal((3, 4, 7, 8))
     for name, args in [

@@ -147,20 +147,6 @@ def test_diagonals(offset):
     assert shapes.diag((3, 2), offset) == np.diag(np.zeros((3, 2)), offset).shape
 
 
-@pytest.mark.parametrize("size, window, stride, dilation",
-                         [*itertools.product((5, 6), (1, 2, 3), (1, 2, 3), (1, 2))])
-def test_windows(size, window, stride, dilation):
-    for padding in ("valid", "same", "causal"):
-        before, after = shapes.window_padding(size, window, stride, padding, dilation)
-        line = np.arange(size + before + after)
-        reach = (window - 1) * dilation + 1
-        count = len(range(0, len(line) - reach + 1, stride))
-        assert shapes.window_output(size, window, stride, padding, dilation) == count
-        if padding == "same":
-            assert 0 <= after - before <= 1 and count == -(-size // stride)
-    assert shapes.window_output(None, window, stride, "same", dilation) is None
-
-
 @pytest.mark.parametrize("call, message", [
     (lambda: shapes.normalize_axis(3, 2), "axis=3"),
     (lambda: shapes.normalize_axes((0, -2), 2), "twice"),

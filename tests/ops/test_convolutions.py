@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from gpukeras.backends import convolution as family
-from gpukeras.backends import shapes
+from gpukeras.backends import window_shapes
 from support.checks import check_gradient, check_op
 
 from gpukeras import autograd, ops
@@ -181,7 +181,7 @@ def test_third_order():
 
 
 def test_gradient_ops_have_gradients():
-    windows = shapes.windows((5, 4), (3, 2), (2, 1), "same", (1, 1), "test")
+    windows = window_shapes.windows((5, 4), (3, 2), (2, 1), "same", (1, 1), "test")
     dy, w, x = draw(2, 3, 4, 3), draw(3, 2, 2, 3), draw(2, 5, 4, 2)
     check_gradient(lambda a, b: convolution_data(a, b, windows), [dy, w], second_order=True)
     check_gradient(lambda a, b: convolution_kernel(a, b, windows), [x, dy], second_order=True)
@@ -325,7 +325,7 @@ def test_errors(call, words):
     ((3, 3, 2, 8), dict(groups=4), "grouped"),
 ])
 def test_choice_of_algorithm(w, settings, way):
-    windows = shapes.windows((8, 8), w[:2], settings.get("strides", (1, 1)), "same", (1, 1), "test")
+    windows = window_shapes.windows((8, 8), w[:2], settings.get("strides", (1, 1)), "same", (1, 1), "test")
     assert family.choose(w, windows, settings.get("groups", 1)) == way
 
 
