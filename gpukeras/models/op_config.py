@@ -14,17 +14,17 @@ from gpukeras.symbolic import KerasTensor, OpCall, to_snake_case
 
 # Where Keras 3 keeps its op classes; all others are in "numpy".
 _MODULE_OF = dict.fromkeys(
-    "AveragePool Celu CtcLoss DepthToSpace Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu "
+    "AveragePool Celu CTCLoss DepthToSpace Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu "
     "LogSigmoid LogSoftmax MaxPool OneHot Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign "
     "SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
-    "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular Svd".split(), "linalg"
+    "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
     "Erf Erfc Erfinv InTopK Logsumexp Rsqrt SegmentMax SegmentMin SegmentProd SegmentSum TopK".split(), "math"
 ) | {"Resize": "image"}
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
-    "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient", "gather": "Take", "getitem": "GetItem",
+    "ctc_loss": "CTCLoss", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient", "gather": "Take", "getitem": "GetItem",
     "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool", "pad_constant": "Pad",
     "repeat_elements": "Repeat", "resize_images": "Resize",
 }
@@ -60,7 +60,7 @@ def op_parts(call: OpCall, nodes: list) -> tuple[dict, list[tuple]]:
         config = {"module": "gpukeras.ops", "class_name": own, "config": {"name": call.name},
                   "registered_name": own}
         return config, [(n.args, n.kwargs) for n in nodes]
-    kind = _NAMES.get(own) or "".join(part[0].upper() + part[1:] for part in own.split("_"))
+    kind = keras_name(own)
     settings: dict = {}
     calls = []
     for node in nodes:  # an op has one call: every use records a new one
@@ -69,6 +69,11 @@ def op_parts(call: OpCall, nodes: list) -> tuple[dict, list[tuple]]:
     config = {"module": f"keras.src.ops.{_MODULE_OF.get(kind, 'numpy')}", "class_name": kind,
               "config": {"name": call.name, **settings}, "registered_name": kind}
     return config, calls
+
+
+def keras_name(own: str) -> str:
+    """Return the name of Keras's class for an op of ours."""
+    return _NAMES.get(own) or "".join(part.capitalize() for part in own.split("_"))
 
 
 def _split(op, kind: str, node) -> tuple[tuple, dict, dict]:
@@ -110,7 +115,11 @@ def read_op(data: dict) -> OpCall:
     name = config.pop("name", None) or data.get("name")
     own = to_snake_case(data["class_name"])
     own = _READ_AS.get(own, own)
-    found = REGISTRY.get(data["class_name"] if data.get("module") == "gpukeras.ops" else own)
+    if data.get("module") == "gpukeras.ops":
+        own = data["class_name"]
+    elif own.startswith("_"):
+        own = ""
+    found = REGISTRY.get(own)
     if own == "einsum" or found is None:
         found = _public(ops, own) or _public(ops.image, own)
     if found is None:

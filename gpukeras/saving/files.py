@@ -37,6 +37,22 @@ def written_whole(filepath, overwrite: bool = True):
             os.remove(temporary)
 
 
+def opened(file, name=None):
+    """Open an HDF5 file (a path or a binary file) for reading.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    import h5py
+
+    try:
+        return h5py.File(file, "r")
+    except OSError as error:
+        raise ValueError(f"{name or file} is not an HDF5 file, or it is broken: {error}") from error
+
+
 def member(group, name: str):
     """Return ``group[name]`` (possibly deeper: ``a/b``), or ``None``; links out of the file are refused.
 
@@ -60,12 +76,12 @@ def member(group, name: str):
 
 
 def read_array(dataset, shape, what: str):
-    """Return the values of a data set after checking that its declared shape is ``shape``."""
+    """Return the values of a data set after checking that its declared shape is ``shape`` (``None``: any)."""
     import h5py
 
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{what}: the file holds no array for it")
-    if tuple(dataset.shape) != tuple(shape):
+    if shape is not None and tuple(dataset.shape) != tuple(shape):
         raise ValueError(f"{what}: the model needs shape {tuple(shape)}, the file holds {tuple(dataset.shape)}")
     if dataset.dtype.kind not in "fiub":
         raise ValueError(f"{what}: expected numbers in the file, found dtype {dataset.dtype}")

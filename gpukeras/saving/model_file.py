@@ -8,7 +8,8 @@ import json
 import os
 import zipfile
 
-from gpukeras.saving.files import member, written_whole
+from gpukeras.saving.files import member, opened, written_whole
+from gpukeras.saving.registration import custom_object_scope
 from gpukeras.saving.serialization import deserialize_keras_object, serialize_keras_object
 from gpukeras.saving.weights_file import load_optimizer_state, read_state, write_state
 
@@ -73,8 +74,6 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
     ValueError
         Where the file is no ``.keras`` file, is broken, or names classes that are not known.
     """
-    import h5py
-
     path = os.path.expanduser(os.fspath(filepath))
     if not os.path.exists(path):
         raise FileNotFoundError(f"no model file at {path}")
@@ -86,21 +85,26 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
             raise ValueError(f"{path} is not a whole .keras file: {sorted(missing)} missing")
         if archive.getinfo("config.json").file_size > _LARGEST_JSON:
             raise ValueError(f"{path}: config.json claims to be larger than {_LARGEST_JSON} bytes")
-        config = json.loads(archive.read("config.json"))
+        try:
+            config = json.loads(archive.read("config.json"))
+        except ValueError as error:
+            raise ValueError(f"config.json in {path} cannot be read: {error}") from error
         compiled = config.pop("compile_config", None)
         model = deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
+        if not hasattr(model, "compile_from_config"):
+            raise ValueError(f"{path} holds a {type(model).__name__}, not a model")
         if not model.built:
             raise ValueError(
                 f"model {model.name!r} cannot be built from the file: a subclassed model needs get_build_config, "
                 "or build it in __init__"
             )
         if compiled and compile:
-            model.compile_from_config(compiled)
+            with custom_object_scope(custom_objects or {}):
+                model.compile_from_config(compiled)
         # HDF5 needs to seek; zip members cannot do that cheaply.
-        with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
-            changes = read_state(model, file, skip_mismatch=False)
-            for variable, values in changes:
-                variable.assign(values)
+        with opened(io.BytesIO(archive.read("model.weights.h5")), f"model.weights.h5 in {path}") as file:
+            for change in read_state(model, file, skip_mismatch=False):
+                change()
             if model.compiled:
                 state = member(file, "optimizer/vars")
                 if state is not None and len(state):

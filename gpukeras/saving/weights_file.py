@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from gpukeras.saving.files import member, read_array, written_whole
+from gpukeras.saving.files import member, opened, read_array, written_whole
 from gpukeras.symbolic import to_snake_case
 
 
@@ -56,8 +57,6 @@ def load_weights(model, filepath, skip_mismatch: bool = False, by_name: bool = F
     ValueError
         Naming the layer whose weights are missing or do not fit.
     """
-    import h5py
-
     path = os.path.expanduser(os.fspath(filepath))
     if not os.path.exists(path):
         raise FileNotFoundError(f"no file of weights at {path}")
@@ -66,7 +65,7 @@ def load_weights(model, filepath, skip_mismatch: bool = False, by_name: bool = F
             f"model {model.name!r} is not built yet: call it on data, or model.build(input_shape), before "
             "load_weights"
         )
-    with h5py.File(path, "r") as file:
+    with opened(path) as file:
         root = file
         if "layer_names" not in file.attrs and member(file, "model_weights") is not None:
             root = member(file, "model_weights")
@@ -76,8 +75,8 @@ def load_weights(model, filepath, skip_mismatch: bool = False, by_name: bool = F
             if by_name:
                 raise ValueError("by_name=True needs a file in the layout of Keras 2; this one is Keras 3's")
             changes = read_state(model, file, skip_mismatch)
-        for variable, values in changes:
-            variable.assign(values)
+        for change in changes:
+            change()
         optimizer = getattr(model, "optimizer", None)
         state = member(file, "optimizer/vars") if root is file and "layer_names" not in file.attrs else None
         if optimizer is not None and state is not None and len(state):
@@ -101,10 +100,10 @@ def walk(layer, path: str = "", seen: set | None = None) -> Iterator[tuple[str, 
 
 
 def _children(layer) -> list[tuple[str, object]]:
-    from gpukeras.models import Model, Sequential
+    from gpukeras.models import Model
 
     found = {}
-    if isinstance(layer, Model) and (layer._graph is not None or isinstance(layer, Sequential)):
+    if isinstance(layer, Model):
         found["layers"] = layer.layers
     skipped = _base_attributes() | {"optimizer"}
     found.update({k: v for k, v in vars(layer).items() if k not in skipped})
@@ -146,44 +145,90 @@ def write_state(model, file) -> None:
     for path, layer in walk(model):
         group = file.require_group(f"{path}/vars" if path else "vars")
         group.attrs["name"] = layer.name
-        for i, variable in enumerate(layer._own_variables()):
-            group.create_dataset(str(i), data=variable.numpy())
+        store: dict = {}
+        layer.save_own_variables(store)
+        for name, value in store.items():
+            group.create_dataset(name, data=np.asarray(value))
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and getattr(optimizer, "built", False):
+    if hasattr(optimizer, "variables"):
         group = file.require_group("optimizer/vars")
         group.attrs["name"] = optimizer.name
         for i, variable in enumerate(optimizer.variables):
             group.create_dataset(str(i), data=variable.numpy())
 
 
-def read_state(model, file, skip_mismatch: bool) -> list[tuple]:
-    """Return (variable, values) for every variable of ``model``, all checked."""
-    changes = []
+def read_state(model, file, skip_mismatch: bool) -> list[Callable]:
+    """Check the file against every variable of ``model``; return the assignments to make."""
+    changes: list[Callable] = []
+    problems = []
+    places = {}
     for path, layer in walk(model):
-        variables = layer._own_variables()
-        if not variables:
-            continue
-        what = f"layer {layer.name!r} ({path or 'the model itself'})"
+        place = f"{path}/vars" if path else "vars"
+        places[place] = layer
         try:
-            group = member(file, f"{path}/vars" if path else "vars")
-            if group is None or len(group) != len(variables):
-                raise ValueError(
-                    f"{what} has {len(variables)} weights, the file holds {0 if group is None else len(group)}"
-                )
-            changes += [(v, read_array(member(group, str(i)), v.shape, f"{what}, weight {v.name!r}"))
-                        for i, v in enumerate(variables)]
+            changes += _assignments(layer, member(file, place), path)
         except ValueError as error:
-            if not skip_mismatch:
-                raise
-            warnings.warn(f"load_weights: skipped, {error}", stacklevel=4)
+            problems.append(str(error))
+    left = sorted({p for p in _places_with_weights(file) if p not in places})
+    if left:
+        problems.append(f"the file holds weights that model {model.name!r} has no place for: {', '.join(left)}")
+    _settle(problems, skip_mismatch)
     return changes
 
 
+def _assignments(layer, group, path: str) -> list[Callable]:
+    """Return what sets the layer's own variables from ``group``."""
+    from gpukeras.layers.weights import Stateful
+
+    variables = layer._own_variables()
+    what = f"layer {layer.name!r} ({path or 'the model itself'})"
+    if type(layer).load_own_variables is not Stateful.load_own_variables:  # the class reads for itself
+        store = {} if group is None else {n: read_array(member(group, n), None, f"{what}, {n!r}") for n in group}
+        return [functools.partial(layer.load_own_variables, store)]
+    if not variables:
+        return []
+    if group is None or len(group) != len(variables):
+        raise ValueError(
+            f"{what} has {len(variables)} weights, the file holds {0 if group is None else len(group)}"
+        )
+    return [
+        functools.partial(v.assign, read_array(member(group, str(i)), v.shape, f"{what}, weight {v.name!r}"))
+        for i, v in enumerate(variables)
+    ]
+
+
+def _places_with_weights(file) -> list[str]:
+    """Return the groups of the file that hold weights; states of random numbers and optimizers are none."""
+    import h5py
+
+    found = []
+
+    def visit(name, item):
+        place = name.rpartition("/")[0]
+        if isinstance(item, h5py.Dataset) and "seed_generator" not in place and not name.startswith("optimizer/"):
+            found.append(place)
+
+    file.visititems(visit)  # follows no links
+    return found
+
+
+def _settle(problems: list[str], skip_mismatch: bool) -> None:
+    """Raise what did not fit, or warn where it may be skipped."""
+    if problems and not skip_mismatch:
+        more = f" (and {len(problems) - 1} more that do not fit)" if len(problems) > 1 else ""
+        raise ValueError(f"load_weights: {problems[0]}{more}; nothing was changed")
+    for problem in problems:
+        warnings.warn(f"load_weights: skipped, {problem}", stacklevel=5)
+
+
 def load_optimizer_state(model, optimizer, group) -> None:
-    if not getattr(optimizer, "built", False):
+    """Set the optimizer's state from ``group``; where it does not fit, warn and let it start anew."""
+    if len(group) != len(optimizer.variables) and not optimizer.built:
         optimizer.build(model._trained_variables())
     variables = optimizer.variables
-    if len(variables) != len(group):
+    if len(group) < len(variables) and len(group) <= _NOT_BUILT:
+        variables = variables[: len(group)]  # saved before the first step: only the counter and the rate
+    elif len(variables) != len(group):
         warnings.warn(
             f"load_weights: the file holds {len(group)} values of optimizer state, {optimizer.name!r} has "
             f"{len(variables)}; it starts anew",
@@ -194,6 +239,9 @@ def load_optimizer_state(model, optimizer, group) -> None:
               for i, v in enumerate(variables)]
     for variable, value in zip(variables, values):
         variable.assign(value)
+
+
+_NOT_BUILT = 2  # variables of an optimizer that was never built: steps made, learning rate
 
 
 # ---- Keras 2 ---------------------------------------------------------------------------------------------
@@ -209,17 +257,33 @@ def _write_old(model, file) -> None:
     file.attrs["backend"] = b"tensorflow"
     file.attrs["keras_version"] = b"2.15.0"
     for layer in layers:
-        group = file.create_group(layer.name)
-        variables = _old_order(layer)
-        names = [f"{v.path}:0" for v in variables]
-        group.attrs["weight_names"] = np.array([n.encode() for n in names]) if names else np.zeros(0, "S1")
-        for name, variable in zip(names, variables):
-            group.create_dataset(name, data=variable.numpy())
+        _write_old_group(file.create_group(layer.name), _old_order(layer))
+    _write_old_group(file.create_group(_TOP), _own_only(model))
 
 
-def _read_old(model, root, skip_mismatch: bool, by_name: bool) -> list[tuple]:
+def _write_old_group(group, variables) -> None:
+    names: list[str] = []
+    for v in variables:
+        path, again = v.path, 1
+        while f"{path}:0" in names:
+            path, again = f"{v.path}_{again}", again + 1
+        names.append(f"{path}:0")
+    group.attrs["weight_names"] = np.array([n.encode() for n in names]) if names else np.zeros(0, "S1")
+    for name, variable in zip(names, variables):
+        group.create_dataset(name, data=variable.numpy())
+
+
+_TOP = "top_level_model_weights"  # weights that belong to no layer of the model
+
+
+def _own_only(model) -> list:
+    inside = {id(v) for layer in model.layers for v in layer.weights}
+    return [v for v in model._own_variables() if id(v) not in inside]
+
+
+def _read_old(model, root, skip_mismatch: bool, by_name: bool) -> list[Callable]:
     names = [_text(n) for n in root.attrs["layer_names"]]
-    stored = {n: [_text(w) for w in member(root, n).attrs["weight_names"]] for n in names}
+    stored = {n: _weight_names(root, n) for n in names}
     layers = [layer for layer in model.layers if layer.weights]
     if by_name:
         pairs = [(layer, layer.name) for layer in layers if layer.name in stored]
@@ -231,23 +295,30 @@ def _read_old(model, root, skip_mismatch: bool, by_name: bool) -> list[tuple]:
                 "with weights; by_name=True loads those whose names agree"
             )
         pairs = list(zip(layers, with_weights))
-    changes = []
-    for layer, name in pairs:
-        variables = _old_order(layer)
+    jobs = [(f"layer {layer.name!r}", _old_order(layer), member(root, name), stored[name]) for layer, name in pairs]
+    if own := _own_only(model):
+        jobs.append((f"model {model.name!r}", own, member(root, _TOP), _weight_names(root, _TOP)))
+    changes: list[Callable] = []
+    problems = []
+    for what, variables, group, weights in jobs:
         try:
-            if len(variables) != len(stored[name]):
-                raise ValueError(
-                    f"layer {layer.name!r} has {len(variables)} weights, the file holds {len(stored[name])} for {name!r}"
-                )
+            if len(variables) != len(weights):
+                raise ValueError(f"{what} has {len(variables)} weights, the file holds {len(weights)}")
             changes += [
-                (v, read_array(member(member(root, name), w), v.shape, f"layer {layer.name!r}, weight {v.name!r}"))
-                for v, w in zip(variables, stored[name])
+                functools.partial(v.assign, read_array(member(group, w), v.shape, f"{what}, weight {v.name!r}"))
+                for v, w in zip(variables, weights)
             ]
         except ValueError as error:
-            if not skip_mismatch:
-                raise
-            warnings.warn(f"load_weights: skipped, {error}", stacklevel=4)
+            problems.append(str(error))
+    _settle(problems, skip_mismatch)
     return changes
+
+
+def _weight_names(root, name: str) -> list[str]:
+    group = member(root, name)
+    if group is None:
+        return []
+    return [_text(w) for w in group.attrs.get("weight_names", ())]
 
 
 def _text(value) -> str:
