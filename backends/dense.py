@@ -10,9 +10,12 @@ class DenseMixin(ActivationMixin):
 
     def dense_forward(self, x, kernel, bias, activation=None):
         """Return activation(x @ kernel + bias), shape (M, U), of ``x`` (M, I) and ``kernel`` (I, U)."""
-        y = self.xp.dot(x, kernel)
+        y = x.dot(kernel)
         if bias is not None:
-            y += bias
+            if len(y) == 1:
+                y[0] += bias  # equal shapes: NumPy adds them twice as fast as it broadcasts
+            else:
+                y += bias
         if activation == "relu":
             self.relu(y, out=y)
         elif activation == "tanh":
@@ -28,8 +31,8 @@ class DenseMixin(ActivationMixin):
         share memory with ``dy``.
         """
         dz = self.activation_backward(dy, y, activation)
-        dx = self.xp.dot(dz, kernel.T) if need_dx else None
-        dkernel = self.xp.dot(x.T, dz) if need_dkernel else None
+        dx = dz.dot(kernel.T) if need_dx else None
+        dkernel = x.T.dot(dz) if need_dkernel else None
         dbias = self.column_sum(dz) if need_dbias else None
         return dx, dkernel, dbias
 

@@ -95,7 +95,8 @@ def _totals(metric, values, sample_weight):
     if sample_weight is None:
         if array.ndim == 0:
             return array, 1, 1
-        return array.sum(), array.shape[0], max(1, math.prod(array.shape[1:]))
+        total = array.reshape(()) if array.size == 1 else array.sum()
+        return total, array.shape[0], max(1, math.prod(array.shape[1:]))
     if array.ndim == 0 and isinstance(sample_weight, numbers.Real):  # the loss of a batch
         weight = float(sample_weight)
         if type(array) is np.ndarray:

@@ -12,6 +12,8 @@ from gpukeras.op import op
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, to_array
 
+from .math import pair, unbroadcast
+
 _STATE = autograd.STATE
 
 
@@ -220,8 +222,6 @@ def _spread_op(ops, dy, shape, axis):
 
 def _mean_error(y_true, y_pred, value, slope):
     """Return the mean over the last axis of ``value(d)``, ``d = y_pred - y_true``, and its vjp."""
-    from .math import pair, unbroadcast
-
     _, t, p = pair(y_true, y_pred)
     backend = y_pred.backend
     d = p - t
@@ -279,7 +279,7 @@ def weighted_total(values, weights=None, mean=True):
     backend = values.backend
     w = None if weights is None else weights.array
     products = values.array if w is None else values.array * w
-    total = products.sum()
+    total = products.reshape(()) if products.size == 1 else products.sum()
     scale = 1 / max(1, products.size) if mean else 1.0
     weights_too = w is not None and bool(_STATE.tapes) and autograd.is_tracked(weights)
 
@@ -287,8 +287,8 @@ def weighted_total(values, weights=None, mean=True):
         if _STATE.tapes or weights_too:
             dy = dy * scale
             dv = dy * (_ops().ones_like(values) if w is None else weights)
-            dw = _unbroadcast(dy * values, weights) if weights_too else None
-            return _unbroadcast(_grow(dv, values), values), dw
+            dw = unbroadcast(dy * values, weights) if weights_too else None
+            return unbroadcast(_grow(dv, values), values), dw
         d = dy.array * scale
         if w is None:
             dv = backend.xp.empty(values.shape, values.dtype)
@@ -297,21 +297,15 @@ def weighted_total(values, weights=None, mean=True):
         dv = w * d
         if dv.shape == values.shape:
             return dv, None
-        return _unbroadcast(_grow(Tensor(dv), values), values), None
+        return unbroadcast(_grow(Tensor(dv), values), values), None
 
-    return total * scale, vjp
+    return (total if scale == 1.0 else total * scale), vjp
 
 
 def _grow(dv, values):
     """Broadcast the gradient of the products to their shape."""
     shape = shapes.broadcast(dv.shape, values.shape)
     return dv if dv.shape == shape else _ops().broadcast_to(dv, shape)
-
-
-def _unbroadcast(dy, like):
-    from .math import unbroadcast
-
-    return unbroadcast(dy, like)
 
 
 # ---- keras.ops names ------------------------------------------------------------------------------
