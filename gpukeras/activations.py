@@ -10,6 +10,7 @@ from gpukeras.ops import (
     selu, sigmoid, silu, soft_shrink, softmax, softplus, softsign, sparse_plus, sparse_sigmoid, sparsemax,
     squareplus, tanh, tanh_shrink, threshold,
 )
+from gpukeras.ops.dense import name_activation
 from gpukeras.registry import Registry
 
 __all__ = [
@@ -72,9 +73,8 @@ def linear(x):
 hard_swish = hard_silu
 swish = silu
 
-relu.fused_name = "relu"  # what ops.dense and its like compute in place
-tanh.fused_name = "tanh"
-linear.fused_name = "linear"
+for _function in (relu, tanh, linear):
+    name_activation(_function, _function.__name__)
 
 ACTIVATIONS = Registry(
     "activation",

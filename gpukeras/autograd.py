@@ -242,8 +242,8 @@ class GradientTape:
                 for variable, version in versions:
                     if variable.version != version:
                         raise RuntimeError(
-                            f"variable {variable.path!r} was changed after {name} read it, so its gradient is "
-                            "lost; call tape.gradient before assigning or applying updates"
+                            f"variable {variable.path!r} was changed after {name} read it, so its gradient "
+                            "is lost; call tape.gradient before assigning or applying updates"
                         )
             dxs = vjp(dy)
             if type(dxs) is not tuple:
@@ -313,7 +313,7 @@ class GradientTape:
     def _stack(self, rows, sources, shape_of, axis):
         from gpukeras import ops
 
-        found = []
+        found: list[Tensor | None] = []
         for column in zip(*(tree.flatten(r) for r in rows)):
             if column[0] is None:
                 found.append(None)
@@ -403,8 +403,10 @@ def custom_gradient(f: Callable) -> Callable:
         outputs = [Tensor(y.array) for y in tree.flatten(result)]
 
         def vjp(dy):
-            dys = dy if isinstance(dy, tuple) else (dy,)
-            dys = [d if d is not None else Tensor(y.backend.xp.zeros_like(y.array)) for d, y in zip(dys, outputs)]
+            given = dy if isinstance(dy, tuple) else (dy,)
+            dys = [
+                Tensor(y.backend.xp.zeros_like(y.array)) if d is None else d for d, y in zip(given, outputs)
+            ]
             found = _call_gradient(grad, dys, variables)
             if variables:
                 found, of_variables = found

@@ -10,15 +10,27 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from gpukeras import autograd, backends, dtypes, symbolic
 from gpukeras.tensor import Tensor, Variable, to_array
 
-REGISTRY: dict[str, Callable] = {}  # public ops by name: saved models and tests look them up
+REGISTRY: dict[str, Op] = {}  # public ops by name: saved models and tests look them up
 _STATE = autograd.STATE
 _ARRAY = np.ndarray
+
+
+class Op(Protocol):
+    """What ``@op`` makes of a function: the public op and how it was declared."""
+
+    __name__: str
+    shape_rule: Callable
+    scalars: bool
+    tensor_count: int
+
+    def __call__(self, *args, **kwargs) -> Any: ...
 
 
 def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: bool = False) -> Callable:
@@ -67,7 +79,7 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                 inputs, rest = _bind(f, names, count, args, kwargs), ()
 
             # The common case: tensors of one device. Anything else takes the longer way.
-            kind = None
+            kind: Any = None
             for x in inputs:
                 t = type(x)
                 if t is not Tensor and (t is not Variable or _STATE.autocast):
@@ -99,10 +111,10 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                     autograd.record(f.__name__, inputs, (output,), vjp)
                 return output
             if isinstance(result, (tuple, list)):
-                output = type(result)(Tensor(_as_array(a, inputs)) for a in result)
+                outputs = type(result)(Tensor(_as_array(a, inputs)) for a in result)
                 if vjp is not None and _STATE.tapes:
-                    autograd.record(f.__name__, inputs, output, vjp)
-                return output
+                    autograd.record(f.__name__, inputs, outputs, vjp)
+                return outputs
             output = Tensor(_as_array(result, inputs))
             if vjp is not None and _STATE.tapes:
                 autograd.record(f.__name__, inputs, (output,), vjp)
@@ -139,11 +151,12 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                 return tuple(symbolic.KerasTensor(s, k) for s, k in zip(found, kinds))
             return symbolic.KerasTensor(found, kind)
 
-        call.shape_rule = shape
-        call.scalars = scalars
-        call.tensor_count = 1 if listed else len(names) if count is None else count
-        REGISTRY[f.__name__] = call
-        return call
+        made = cast(Op, call)
+        made.shape_rule = shape
+        made.scalars = scalars
+        made.tensor_count = 1 if listed else len(names) if count is None else count
+        REGISTRY[f.__name__] = made
+        return made
 
     return decorate
 
@@ -190,13 +203,12 @@ def _with_number(x1, x2):
 def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
     """Turn numbers and host arrays among ``inputs`` into tensors beside the tensors already there."""
     backend = None
-    first = None
     kinds = []
     for x in inputs:
         if isinstance(x, Tensor) and not isinstance(x.array, np.generic):
             found = x.backend
             if backend is None:
-                backend, first = found, x
+                backend = found
             elif found is not backend:
                 raise backends.DeviceError(
                     f"{name}: tensors on {backend.name} and {found.name} cannot be mixed; bring them to one "
@@ -212,9 +224,9 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
             if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
                 if x.dtype != _STATE.autocast:
                     x = _read_as(x, _STATE.autocast)
-            elif not scalars and first is not None and isinstance(x.array, np.generic):
+            elif not scalars and backend is not None and isinstance(x.array, np.generic):
                 x = Tensor(backend.asarray(x.array))
-        elif isinstance(x, (bool, int, float, np.generic)) and first is not None:
+        elif isinstance(x, (bool, int, float, np.generic)) and backend is not None and common is not None:
             kind = _scalar_dtype(x, common)
             x = Tensor(kind.type(x)) if scalars else Tensor(backend.asarray(x, kind))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -36,10 +37,12 @@ class Tensor:
     uid = 0  # identity on the tapes; 0: no tape has seen it
     auto_watch = False  # True for trainable variables: every open tape watches them by itself
     _keras_mask = None
-    _keras_logits = None  # what went into a final softmax or sigmoid; losses use it for exact, fused math
+    # What went into a final softmax or sigmoid; losses use it for exact, fused math.
+    _keras_logits: tuple[str, Tensor] | None = None
     __array_priority__ = 100
     __array_ufunc__ = None  # numpy_array * tensor comes to us, not to NumPy's ufunc
     __hash__ = object.__hash__  # == is elementwise, identity stays the hash
+    __getitem__: Callable[..., Tensor]  # bound by gpukeras.ops.operators, as all operators are
 
     def __init__(self, array):
         self.array = array
@@ -259,10 +262,10 @@ def _writeable(array) -> bool:
 
 
 def to_array(value, dtype=None, backend=None):
-    """Return ``value`` (tensor, array, nested lists, number) as an array on ``backend`` or the current device.
+    """Return ``value`` (tensor, array, nested lists, number) as an array of ``backend``.
 
-    Without ``dtype``, Python floats and float64 host data become ``floatx``, Python ints ``int32``; tensors and
-    device arrays keep their own type.
+    Without ``backend`` it goes to the current device. Without ``dtype``, Python floats and float64 host data
+    become ``floatx``, Python ints ``int32``; tensors and device arrays keep their own type.
     """
     if isinstance(value, Tensor):
         array = value.array

@@ -8,7 +8,7 @@ from gpukeras import config, ops
 from gpukeras.ops.loss import carried_logits
 from gpukeras.tensor import Tensor
 
-from .loss import LossFunctionWrapper, align, convert, to_tensor
+from .loss import LossFunctionWrapper, align, convert, keeps_labels, to_tensor
 
 
 def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
@@ -69,6 +69,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
+@keeps_labels
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     """Return ``-log(y_pred)`` at the class numbers ``y_true``.
 
@@ -161,6 +162,7 @@ def categorical_focal_crossentropy(
     return ops.sum(factor * -(y_true * ops.log(p)), axis=axis)
 
 
+@keeps_labels
 def categorical_generalized_cross_entropy(y_true, y_pred, q):
     """Return ``(1 - p^q) / q`` with ``p`` the probability of the class numbers ``y_true``.
 
@@ -196,6 +198,7 @@ def kl_divergence(y_true, y_pred):
     return ops.sum(y_true * ops.log(y_true / y_pred), axis=-1)
 
 
+@keeps_labels
 def ctc(y_true, y_pred):
     """Return the connectionist temporal classification loss of label sequences.
 
@@ -226,10 +229,6 @@ def _smooth(y_true, y_pred, label_smoothing, axis):
     if not label_smoothing:
         return y_true
     return y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
-
-
-for _f in (sparse_categorical_crossentropy, categorical_generalized_cross_entropy, ctc):
-    _f.converts_targets = False  # class numbers keep their integer type
 
 
 # ---- classes --------------------------------------------------------------------------------------

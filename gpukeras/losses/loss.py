@@ -114,6 +114,12 @@ class Loss:
         return f"<{type(self).__name__} name={self.name} reduction={self.reduction}>"
 
 
+def keeps_labels(function):
+    """Mark a loss function whose targets are class numbers: they keep their integer type."""
+    function.converts_targets = False
+    return function
+
+
 class LossFunctionWrapper(Loss):
     """A loss made of a function ``fn(y_true, y_pred, **kwargs)`` that returns one value per sample.
 

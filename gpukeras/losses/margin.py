@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpukeras import config, ops
 
-from .loss import LossFunctionWrapper, align, convert, to_tensor
+from .loss import LossFunctionWrapper, align, convert, keeps_labels, to_tensor
 
 
 def _signs(y_true):
@@ -71,6 +71,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     return 1.0 - both / (both + missed * alpha + added * beta + config.epsilon())
 
 
+@keeps_labels
 def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal=True, gamma=80, margin=0.4):
     """Return the circle loss of embeddings: pulls equal labels together, pushes others apart.
 
@@ -113,9 +114,6 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     positive = ops.where(equal, (s - (1.0 - margin)) * attract * -float(gamma), -1e9)
     negative = ops.where(different, (s - margin) * repel * float(gamma), -1e9)
     return ops.softplus(ops.logsumexp(positive, axis=1) + ops.logsumexp(negative, axis=1))
-
-
-circle.converts_targets = False  # labels keep their integer type
 
 
 # ---- classes --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import math
 from gpukeras import autograd
 from gpukeras.backends import shapes
 from gpukeras.op import REGISTRY, op
-from gpukeras.symbolic import KerasTensor
+from gpukeras.symbolic import KerasTensor, OpCall
 from gpukeras.tensor import Tensor
 
 from .math import floating
@@ -47,8 +47,10 @@ def _carry_logits(call, x, y, last_axis=True):
     if type(y) is Tensor:
         if last_axis and isinstance(x, Tensor):
             y._keras_logits = (call.__name__, x)
-    elif isinstance(y, KerasTensor):
-        y.history[0].operation.op = call  # a model that replays the graph passes here again
+    elif isinstance(y, KerasTensor) and y.history is not None:
+        operation = y.history[0].operation
+        if isinstance(operation, OpCall):
+            operation.op = call  # a model that replays the graph passes here again
     return y
 
 

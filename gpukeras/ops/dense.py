@@ -59,9 +59,14 @@ def dense(x, kernel, bias=None, activation=None):
     return REGISTRY[name](fused_dense(x, kernel, bias))
 
 
-relu.fused_name = "relu"
-sigmoid.fused_name = "sigmoid"
-softmax.fused_name = "softmax"
+def name_activation(function, name: str) -> None:
+    """Let ``dense`` take ``function`` for the activation of that name, which it may compute in place."""
+    function.fused_name = name
+
+
+name_activation(relu, "relu")
+name_activation(sigmoid, "sigmoid")
+name_activation(softmax, "softmax")
 
 
 def _dense_shape(x, kernel, bias=None, activation=None):

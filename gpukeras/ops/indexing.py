@@ -48,7 +48,7 @@ def _slice_bound(bound):
 
 def normalize_key(key, backend) -> tuple:
     """Return ``key`` as a tuple of ints, slices, ``None``, ``...`` and arrays of ``backend``."""
-    items = []
+    items: list = []
     for item in key if isinstance(key, tuple) else (key,):
         if isinstance(item, _slice):
             item = _slice(*(_slice_bound(b) for b in (item.start, item.stop, item.step)))

@@ -218,7 +218,7 @@ def unstack(x, num=None, axis=0):
     axis = shapes.normalize_axis(axis, x.ndim)
     shapes.unstack(x.shape, num, axis)
     before, kind, shape = (slice(None),) * axis, x.dtype, x.shape[:axis] + x.shape[axis + 1:]
-    parts = [own(x, x.array[(*before, slice(i, i + 1))].reshape(shape)) for i in range(x.shape[axis])]
+    parts = [own(x, x.array[before + (slice(i, i + 1),)].reshape(shape)) for i in range(x.shape[axis])]
 
     def vjp(dys):
         xp = next(dy for dy in dys if dy is not None).backend.xp

@@ -270,7 +270,8 @@ def _row_norm(name, x, gamma, beta, axis, epsilon, center):
     def vjp(dy):
         if _STATE.tapes:
             return _differentiate(
-                lambda *inputs: _row_norm_formula(*inputs, axes, epsilon, center), (x, gamma, beta), (dy,)
+                lambda x, gamma, beta: _row_norm_formula(x, gamma, beta, axes, epsilon, center),
+                (x, gamma, beta), (dy,),
             )
         g = _to_matrix(backend.xp, _wide(dy.array), axes)[0]
         dx, dgamma, dbeta = backend.layer_norm_backward(g, cache, need_dx)

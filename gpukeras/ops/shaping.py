@@ -19,7 +19,8 @@ def own(x, array):
 
 def _sizes(x, newshape) -> tuple:
     """Return the target sizes of a reshape for an eager tensor; ``None`` keeps a size or is worked out."""
-    target = [newshape] if isinstance(newshape, int) else [n if n is None else int(n) for n in newshape]
+    sizes = (newshape,) if isinstance(newshape, int) else newshape
+    target = [n if n is None else int(n) for n in sizes]
     if target.count(None) + target.count(-1) > 1:
         # Recorded with several unknown sizes: each of them stands for the size at the same place.
         target = [x.shape[i] if n is None and i < x.ndim else n for i, n in enumerate(target)]
@@ -263,7 +264,8 @@ def _one_open(sizes) -> tuple:
 
 def _groups(side: str) -> list[list[str]]:
     """Split one side of a pattern into axes, each a list of its parts."""
-    groups, inside = [], None
+    groups: list[list[str]] = []
+    inside: list[str] | None = None
     for token in side.replace("(", " ( ").replace(")", " ) ").split():
         if token == "(" and inside is None:
             inside = []
