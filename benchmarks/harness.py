@@ -116,7 +116,7 @@ def summarize(values: list[tuple[float, float]], limit: float) -> dict:
 
 
 def table(results: dict[str, dict], base: str) -> str:
-    """Return the results as text: time per step, spread, and the ratio to ``base`` (above 1: base is faster)."""
+    """Return the results as text: time per step, spread, ratio to ``base`` (above 1: base is faster)."""
     lines = []
     for name, r in results.items():
         ratio = r["median"] / results[base]["median"]

@@ -28,7 +28,9 @@ class DTypePolicy:
         if name == "mixed_float16":
             self.compute_dtype, self.variable_dtype = "float16", "float32"
         elif name == "mixed_bfloat16":
-            raise ValueError("dtype policy 'mixed_bfloat16' is not supported yet; use 'mixed_float16' or 'float32'")
+            raise ValueError(
+                "dtype policy 'mixed_bfloat16' is not supported yet; use 'mixed_float16' or 'float32'"
+            )
         else:
             self.compute_dtype = self.variable_dtype = dtypes.standardize_dtype(name)
 
@@ -80,6 +82,7 @@ def set_dtype_policy(policy) -> None:
 
 
 Registry(  # saved layers name their policy
-    "dtype policy", {"DTypePolicy": DTypePolicy}, {"FloatDTypePolicy": "DTypePolicy", "Policy": "DTypePolicy"},
+    "dtype policy", {"DTypePolicy": DTypePolicy},
+    {"FloatDTypePolicy": "DTypePolicy", "Policy": "DTypePolicy"},
     module="keras.dtype_policies", modules={"DTypePolicy": "keras"},
 )

@@ -26,8 +26,8 @@ class CompiledLoss:
         self._parts: list | None = None  # (function or None, weight, name) per output
         self.trackers: list = []
 
-    def build(self, y_true, y_pred) -> None:
-        """Match losses and weights with the leaves of ``y_pred``."""
+    def build(self, y_true, y_pred) -> list:
+        """Match losses and weights with the leaves of ``y_pred``; return what was found for each."""
         count = len(tree.flatten(y_pred))
         names = self._names(y_pred, count)
         functions = _by_output(self.given, y_pred, names, "loss")
@@ -41,6 +41,7 @@ class CompiledLoss:
             from gpukeras.metrics import Mean
 
             self.trackers = [Mean(name=f"{n}_loss") if f is not None else None for f, _, n in self._parts]
+        return self._parts
 
     def _names(self, y_pred, count) -> list[str]:
         if self.output_names is not None and len(self.output_names) == count:
@@ -56,27 +57,29 @@ class CompiledLoss:
 
     def __call__(self, y_true, y_pred, sample_weight=None, regularization_losses=None):
         """Return the weighted sum of the losses of all outputs, or ``None`` where no output has one."""
-        if self._parts is None:
-            self.build(y_true, y_pred)
-        if len(self._parts) == 1:
-            function, weight, _ = self._parts[0]
+        parts = self._parts
+        if parts is None:
+            parts = self.build(y_true, y_pred)
+        if len(parts) == 1:
+            function, weight, _ = parts[0]
             if function is None:
                 return None
             total = function(_only(y_true), _only(y_pred), _only(sample_weight))
             total = total if weight is None or weight == 1.0 else total * weight
         else:
-            total = self._sum(y_true, y_pred, sample_weight)
+            total = self._sum(parts, y_true, y_pred, sample_weight)
         for extra in regularization_losses or ():
             total = total + extra
         return total
 
-    def _sum(self, y_true, y_pred, sample_weight):
+    def _sum(self, parts, y_true, y_pred, sample_weight):
         preds = tree.flatten(y_pred)
-        targets = _align(y_true, y_pred, [n for *_, n in self._parts], "targets", self._parts)
-        weights = _align(sample_weight, y_pred, [n for *_, n in self._parts], "sample_weight")
+        names = [name for *_, name in parts]
+        targets = _align(y_true, y_pred, names, "targets")
+        weights = _align(sample_weight, y_pred, names, "sample_weight")
         total = None
         for (function, weight, name), target, pred, sw, tracker in zip(
-            self._parts, targets, preds, weights, self.trackers
+            parts, targets, preds, weights, self.trackers
         ):
             if function is None:
                 continue
@@ -105,8 +108,8 @@ class CompiledMetrics:
         self._parts: list | None = None  # per output: (unweighted metrics, weighted metrics)
         self._names: list[str] = []
 
-    def build(self, y_true, y_pred) -> None:
-        """Make the metric objects for the shapes of ``y_true`` and ``y_pred``."""
+    def build(self, y_true, y_pred) -> list:
+        """Make the metric objects for the shapes of ``y_true`` and ``y_pred``; return them by output."""
         preds = tree.flatten(y_pred)
         names = self.output_names
         if names is None or len(names) != len(preds):
@@ -123,6 +126,7 @@ class CompiledMetrics:
                 [_as_metric(m, target, pred, prefix) for m in one],
                 [_as_metric(m, target, pred, prefix) for m in two],
             ))
+        return self._parts
 
     @property
     def built(self) -> bool:
@@ -134,10 +138,11 @@ class CompiledMetrics:
 
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         """Update every metric with one batch."""
-        if self._parts is None:
-            self.build(y_true, y_pred)
-        if len(self._parts) == 1:
-            plain, weighted = self._parts[0]
+        parts = self._parts
+        if parts is None:
+            parts = self.build(y_true, y_pred)
+        if len(parts) == 1:
+            plain, weighted = parts[0]
             target, pred = _only(y_true), _only(y_pred)
             for metric in plain:
                 metric.update_state(target, pred)
@@ -147,7 +152,7 @@ class CompiledMetrics:
         preds = tree.flatten(y_pred)
         targets = _align(y_true, y_pred, self._names, "targets")
         weights = _align(sample_weight, y_pred, self._names, "sample_weight")
-        for (plain, weighted), target, pred, sw in zip(self._parts, targets, preds, weights):
+        for (plain, weighted), target, pred, sw in zip(parts, targets, preds, weights):
             if target is None:
                 continue
             for metric in plain:
@@ -186,7 +191,7 @@ def _by_output(given, y_pred, names, what, default=None) -> list:
     return [given] * len(names)
 
 
-def _align(values, y_pred, names, what, parts=None) -> list:
+def _align(values, y_pred, names, what) -> list:
     """Return the leaves of ``values`` in the order of the outputs; by name where both are known."""
     if values is None:
         return [None] * len(names)
@@ -252,7 +257,7 @@ def _as_loss(given):
 
 
 def _as_metric(given, y_true, y_pred, prefix):
-    """Return a ``Metric`` object; ``"accuracy"`` and ``"crossentropy"`` become the kind the shapes ask for."""
+    """Return a ``Metric``; ``"accuracy"`` and ``"crossentropy"`` become the kind the shapes ask for."""
     from gpukeras import metrics
 
     if isinstance(given, metrics.Metric):
@@ -282,8 +287,8 @@ def _by_shape(name, y_true, y_pred):
         "accuracy": ("BinaryAccuracy", "SparseCategoricalAccuracy", "CategoricalAccuracy"),
         "crossentropy": ("BinaryCrossentropy", "SparseCategoricalCrossentropy", "CategoricalCrossentropy"),
     }
-    key = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentropy", "ce": "crossentropy"}.get(name)
-    if key is None or y_true is None:
+    key = {"acc": "accuracy", "ce": "crossentropy"}.get(name, name)
+    if key not in kinds or y_true is None:
         return None
     binary, sparse, dense = kinds[key]
     if y_pred.shape[-1] == 1 or len(y_pred.shape) == 1:

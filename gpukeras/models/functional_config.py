@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gpukeras import tree
 from gpukeras.models.graph import Graph
@@ -96,7 +96,9 @@ def model_from_graph_config(cls, config: dict, custom_objects: Mapping | None = 
                 progress = True
     missing = [n for n in pending if done[n] < len(pending[n])]
     if missing:
-        raise ValueError(f"the configuration of model {config.get('name')!r} is broken: inputs of {missing} are missing")
+        raise ValueError(
+            f"the configuration of model {config.get('name')!r} is broken: inputs of {missing} are missing"
+        )
 
     def ends(places):
         if isinstance(places, Mapping):
@@ -171,11 +173,11 @@ def _read_old_call(node, tensor):
 
 # ---- copying ----------------------------------------------------------------------------------------------
 def clone_graph(model, input_tensors, copy, call_function=None):
-    """Return a functional model like ``model`` of copied layers, on ``input_tensors`` where they are given."""
+    """Return a functional model like ``model`` of copied layers, on ``input_tensors`` where given."""
     from gpukeras.layers import InputLayer
 
     graph = model._graph
-    copies: dict[int, object] = {}
+    copies: dict[int, Callable] = {}  # by the id of the operation that was copied
     values: dict[int, KerasTensor] = {}
     if input_tensors is None:
         inputs = []
@@ -188,7 +190,9 @@ def clone_graph(model, input_tensors, copy, call_function=None):
     else:
         inputs = tree.flatten(input_tensors)
     if len(inputs) != len(graph.inputs):
-        raise ValueError(f"clone_model: {len(inputs)} input_tensors for a model with {len(graph.inputs)} inputs")
+        raise ValueError(
+            f"clone_model: {len(inputs)} input_tensors for a model with {len(graph.inputs)} inputs"
+        )
     for old, new in zip(graph.inputs, inputs):
         values[id(old)] = new
 

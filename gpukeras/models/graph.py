@@ -96,7 +96,7 @@ class Graph:
 
     # ---- running it --------------------------------------------------------------------------------
     def run(self, inputs: list):
-        """Replay the operations on values (or other symbolic tensors) given in the order of ``self.inputs``."""
+        """Replay the operations on values (or symbolic tensors) given in the order of ``self.inputs``."""
         values = [None] * len(self._slots)
         values[: len(inputs)] = inputs
         slots = self._slots
@@ -141,7 +141,9 @@ class Graph:
             if isinstance(inputs, Mapping):
                 missing = [k for k in struct if k not in inputs]
                 if missing:
-                    raise ValueError(f"model {self.name!r}: inputs {missing} are missing; came {list(inputs)}")
+                    raise ValueError(
+                        f"model {self.name!r}: inputs {missing} are missing; came {list(inputs)}"
+                    )
                 flat = tree.flatten({k: inputs[k] for k in struct})
             else:
                 flat = tree.flatten(inputs)
@@ -158,7 +160,8 @@ class Graph:
             flat = tree.flatten(inputs)
         if len(flat) != len(self.inputs):
             raise ValueError(
-                f"model {self.name!r} expects {len(self.inputs)} inputs ({', '.join(self.input_names)}), came {len(flat)}"
+                f"model {self.name!r} expects {len(self.inputs)} inputs ({', '.join(self.input_names)}), "
+                f"came {len(flat)}"
             )
         return [self._fit(x, spec) for x, spec in zip(flat, self.inputs)]
 
@@ -261,4 +264,6 @@ def _in_keras_order(nodes: list[Node], inputs, outputs) -> tuple[list[Node], lis
 
 def is_identity_shape(shape) -> bool:
     """Tell whether ``shape`` is one shape and not a structure of shapes."""
-    return isinstance(shape, (tuple, list)) and all(n is None or isinstance(n, (int, np.integer)) for n in shape)
+    return isinstance(shape, (tuple, list)) and all(
+        n is None or isinstance(n, (int, np.integer)) for n in shape
+    )

@@ -13,7 +13,7 @@ from gpukeras.models.training import Trainer
 from gpukeras.symbolic import KerasTensor
 
 
-class Model(Trainer, Layer):
+class Model(Trainer):
     """A layer with ``compile``, ``fit``, ``evaluate``, ``predict`` and saving.
 
     Parameters
@@ -47,7 +47,7 @@ class Model(Trainer, Layer):
         if (inputs is None) != (outputs is None):
             raise ValueError("Model needs both inputs and outputs, or neither (a subclass with call())")
         Layer.__init__(self, **given)
-        Trainer.__init__(self)
+        self._init_training()
         self._graph: Graph | None = None
         self._extra_losses: list[KerasTensor] = []
         if inputs is not None:
@@ -84,7 +84,9 @@ class Model(Trainer, Layer):
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
-                raise ValueError(f"model {self.name!r} has {len(layers)} layers, index {index} does not exist")
+                raise ValueError(
+                    f"model {self.name!r} has {len(layers)} layers, index {index} does not exist"
+                )
             return layers[index]
         for layer in layers:
             if layer.name == name:
@@ -106,6 +108,10 @@ class Model(Trainer, Layer):
                 "Sequential model whose input shape is not known yet (start it with keras.Input)"
             )
         return super().__getattr__(name)
+
+    def _known_output_names(self) -> list[str] | None:
+        graph = self.__dict__.get("_graph")
+        return None if graph is None else graph.output_names
 
     def _need_graph(self) -> Graph:
         if self._graph is None:
@@ -199,7 +205,9 @@ class Model(Trainer, Layer):
         if self.built:
             return
         if input_shape is None:
-            raise ValueError(f"model {self.name!r}: build needs the input shape, e.g. model.build((None, 784))")
+            raise ValueError(
+                f"model {self.name!r}: build needs the input shape, e.g. model.build((None, 784))"
+            )
         if type(self).call is not Model.call:
             self.built = True
             self.compute_output_shape(input_shape)
@@ -332,7 +340,9 @@ def clone_model(model: Model, input_tensors=None, clone_function=None, call_func
             new.build(shape)
         return new
     if getattr(model, "_graph", None) is None:
-        raise ValueError(f"clone_model: model {model.name!r} is subclassed; only functional and Sequential models")
+        raise ValueError(
+            f"clone_model: model {model.name!r} is subclassed; only functional and Sequential models"
+        )
     return clone_graph(model, input_tensors, copy, call_function)
 
 

@@ -24,25 +24,25 @@ _MODULE_OF = dict.fromkeys(
 ) | {"Resize": "image"}
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
-    "ctc_loss": "CTCLoss", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient", "gather": "Take", "getitem": "GetItem",
-    "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool", "pad_constant": "Pad",
-    "repeat_elements": "Repeat", "resize_images": "Resize",
+    "ctc_loss": "CTCLoss", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient",
+    "gather": "Take", "getitem": "GetItem", "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool",
+    "pad_constant": "Pad", "repeat_elements": "Repeat", "resize_images": "Resize",
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "convolution",
     "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding", "embedding_gradient",
-    "fused_dense", "gather_nd", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization", "lstm",
-    "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish", "pad_copies",
-    "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization", "scatter_values",
-    "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "softmax_cross_entropy",
-    "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",
+    "fused_dense", "gather_nd", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
+    "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish",
+    "pad_copies", "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization",
+    "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block",
+    "softmax_cross_entropy", "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",
 })
 # Public functions whose Keras class is called something else.
 _READ_AS = {
     "get_item": "getitem", "batch_norm": "batch_normalization", "layer_norm": "layer_normalization",
-    "rms_norm": "rms_normalization", "is_in": "isin", "search_sorted": "searchsorted", "all_close": "allclose",
-    "c_dist": "cdist", "true_divide": "divide",
+    "rms_norm": "rms_normalization", "is_in": "isin", "search_sorted": "searchsorted",
+    "all_close": "allclose", "c_dist": "cdist", "true_divide": "divide",
 }
 # Settings that Keras leaves in the call although they are no tensors.
 _IN_THE_CALL = {"GetItem": ("key",), "Pad": ("value",), "FullLike": ("fill_value",),
@@ -53,7 +53,7 @@ _TENSORS = {"batch_normalization": ("x", "mean", "variance", "offset", "scale")}
 
 
 def op_parts(call: OpCall, nodes: list) -> tuple[dict, list[tuple]]:
-    """Return the configuration of a recorded op and, for each of its calls, (args, kwargs) left in the call."""
+    """Return the configuration of a recorded op and, for each of its calls, (args, kwargs) left in it."""
     own = call.op.__name__
     if own in _OURS or own.startswith("_") and own not in _NAMES:
         # Settings stay in the call: nobody else reads this one.
@@ -130,7 +130,8 @@ def read_op(data: dict) -> OpCall:
 
 def _public(module, name: str):
     found = None if name.startswith("_") else getattr(module, name, None)
-    return found if inspect.isfunction(found) and found.__module__.startswith(("gpukeras.ops.", "gpukeras.autograd")) else None
+    ours = inspect.isfunction(found) and found.__module__.startswith(("gpukeras.ops.", "gpukeras.autograd"))
+    return found if ours else None
 
 
 def _tuples(value):
@@ -147,7 +148,7 @@ class ReadOp(OpCall):
     def __call__(self, *args, **kwargs):
         kind = self.op.__name__
         accepted = inspect.signature(self.op).parameters
-        # Settings that other releases write and ours does not know may hold their empty default, nothing else.
+        # Settings that other releases write and ours does not know may hold their empty default only.
         settings = {k: v for k, v in self.settings.items() if k in accepted or v not in (None, False)}
         if kind == "getitem":
             args = (args[0], _tuples(args[1]))

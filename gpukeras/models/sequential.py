@@ -56,7 +56,7 @@ class Sequential(Model):
 
     def add(self, layer, rebuild: bool = True) -> None:
         """Put ``layer`` (a layer, or the result of ``keras.Input``) on top of the stack."""
-        if isinstance(layer, KerasTensor):
+        if isinstance(layer, KerasTensor) and layer.history is not None:
             layer = layer.history[0].operation
         if not isinstance(layer, Layer):
             if callable(layer):
@@ -133,8 +133,8 @@ class Sequential(Model):
             x = layer(x)
             if not isinstance(x, KerasTensor):
                 raise ValueError(
-                    f"layer {layer.name!r} returns {len(tree.flatten(x))} tensors; in a Sequential model each "
-                    "layer has one output. Use the functional API"
+                    f"layer {layer.name!r} returns {len(tree.flatten(x))} tensors; in a Sequential model "
+                    "each layer has one output. Use the functional API"
                 )
         self._set_graph(Graph(tensor, x, self.name))
 

@@ -22,7 +22,10 @@ def summary_text(model, line_length=None, positions=None, expand_nested=False, s
     rows = _rows(model, linear, expand_nested, show_trainable, layer_range)
     widths = _widths(titles, rows, line_length, positions)
     line = "─"
-    lines = [f'Model: "{model.name}"', _rule("┌┬┐", widths, line), _row(titles, widths), _rule("├┼┤", widths, line)]
+    lines = [
+        f'Model: "{model.name}"',
+        _rule("┌┬┐", widths, line), _row(titles, widths), _rule("├┼┤", widths, line),
+    ]
     for i, row in enumerate(rows):
         lines += _wrapped(row, widths)
         lines.append(_rule("└┴┘" if i == len(rows) - 1 else "├┼┤", widths, line))

@@ -10,35 +10,27 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from gpukeras import autograd, tree
 from gpukeras.autograd import GradientTape
-from gpukeras.callbacks.logs import Logs
+from gpukeras.callbacks.logs import Logs, host_values
+from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
 from gpukeras.models.data import make_source, split_validation
 from gpukeras.tensor import Tensor, Variable
 from gpukeras.utils.structures import unpack_x_y_sample_weight
 
 
-def to_host(logs) -> dict:
-    """Return logs with Python numbers (or NumPy arrays, where a metric is no scalar) as values."""
-    found = {}
-    for name, value in (logs or {}).items():
-        if isinstance(value, Tensor):
-            value = value.item() if value.size == 1 else value.numpy()
-        elif isinstance(value, (np.generic, np.ndarray)) and np.size(value) == 1:
-            value = np.asarray(value).item()
-        found[name] = value
-    return found
-
-
-class Trainer:
+class Trainer(Layer):
     """``compile``, ``fit``, ``evaluate``, ``predict`` and what they are made of; a part of ``Model``."""
 
-    def __init__(self):
-        self.optimizer = None
+    _metrics_cached: list | None
+
+    def _init_training(self) -> None:
+        self.optimizer: Any = None  # an Optimizer once compiled
         self.loss = None
         self.loss_weights = None
         self.stop_training = False
@@ -51,7 +43,7 @@ class Trainer:
         self.jit_compile = False
         self._compile_loss: CompiledLoss | None = None
         self._compile_metrics: CompiledMetrics | None = None
-        self._loss_tracker = None
+        self._loss_tracker: Any = None  # a Mean once compiled
         self._compile_config: dict | None = None
         self._forget_compiled_state()
 
@@ -101,7 +93,7 @@ class Trainer:
         }
         self.optimizer = optimizers.get(optimizer)
         self.loss, self.loss_weights = loss, loss_weights
-        names = self.output_names if getattr(self, "_graph", None) is not None else None
+        names = self._known_output_names()
         self._compile_loss = None
         if loss is not None:
             _check_names(loss)
@@ -125,6 +117,10 @@ class Trainer:
         if self.built:
             self._trained_variables()
 
+    def _known_output_names(self) -> list[str] | None:
+        """Return the names of the outputs, where they are known without data."""
+        return None
+
     def _need_compile(self, what: str) -> None:
         if not self.compiled:
             raise RuntimeError(
@@ -139,7 +135,7 @@ class Trainer:
             self._regularized = any(v.regularizer is not None for v in self._variables_trained)
         return self._variables_trained
 
-    # ---- one step ----------------------------------------------------------------------------------------
+    # ---- one step ------------------------------------------------------------------------------------
     def train_step(self, data):
         """Train on one batch; override it to change what training means.
 
@@ -208,8 +204,8 @@ class Trainer:
             total = extra if total is None else total + extra
         if total is None:
             raise ValueError(
-                f"model {self.name!r} has no loss to compute: pass loss=... to compile, or call add_loss in a "
-                "layer"
+                f"model {self.name!r} has no loss to compute: pass loss=... to compile, or call add_loss in "
+                "a layer"
             )
         return total
 
@@ -236,10 +232,10 @@ class Trainer:
         for metric in self._metric_list():
             result = metric.result()
             if isinstance(result, Mapping):
-                found.update(to_host(result))
+                found.update(host_values(result))
             else:
                 found[metric.name] = result
-        return to_host(found)
+        return host_values(found)
 
     def _metric_list(self) -> list:
         """All metrics; gathered once per run, because a walk over all layers is too slow for every step."""
@@ -283,7 +279,7 @@ class Trainer:
         """The compiled metrics, with ``update_state(y, y_pred, sample_weight)``."""
         return self._compile_metrics or CompiledMetrics(None, None)
 
-    # ---- fit ------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
             validation_split=0.0, validation_data=None, shuffle=True, class_weight=None, sample_weight=None,
             initial_epoch=0, steps_per_epoch=None, validation_steps=None, validation_batch_size=None,
@@ -349,7 +345,7 @@ class Trainer:
                 source.on_epoch_end()
                 if source.steps is None:
                     source.steps = runner.params["steps"] = step
-                logs = to_host(logs)
+                logs = host_values(logs)
                 if validation is not None and _validates(epoch, validation_freq):
                     found = self._evaluate_source(validation, runner)
                     logs.update({f"val_{name}": value for name, value in found.items()})
@@ -379,7 +375,8 @@ class Trainer:
             raise ValueError("fit: the data gave no batch at all; the generator is empty or used up")
         if not isinstance(logs, Mapping):
             raise TypeError(
-                f"train_step must return a dictionary of metrics, e.g. {{'loss': loss}}; came {type(logs).__name__}"
+                "train_step must return a dictionary of metrics, e.g. {'loss': loss}; came "
+                f"{type(logs).__name__}"
             )
         return logs, step
 
@@ -391,7 +388,7 @@ class Trainer:
         return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self,
                             verbose=verbose, epochs=epochs, steps=steps)
 
-    # ---- evaluate and predict ---------------------------------------------------------------------------------
+    # ---- evaluate and predict ------------------------------------------------------------------------
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None,
                  callbacks=None, return_dict=False, max_queue_size=10, workers=1, use_multiprocessing=False,
                  **kwargs):
@@ -433,7 +430,7 @@ class Trainer:
                     break
         if not step:
             raise ValueError("evaluate: the data gave no batch at all; the generator is empty or used up")
-        logs = to_host(logs)
+        logs = host_values(logs or {})
         runner.on_test_end(logs)
         return logs
 
@@ -476,7 +473,7 @@ class Trainer:
             joined = [np.concatenate(column) for column in zip(*collected)]
         return tree.pack_sequence_as(structure, joined)
 
-    # ---- single batches ------------------------------------------------------------------------------------------
+    # ---- single batches ------------------------------------------------------------------------------
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False,
                        reset_metrics=False):
         """Train on one batch and return its loss and metrics.
@@ -496,7 +493,7 @@ class Trainer:
         if reset_metrics:
             self.reset_metrics()
         self._metrics_cached = None
-        logs = to_host(step(_one_batch(x, y, sample_weight, class_weight)))
+        logs = host_values(step(_one_batch(x, y, sample_weight, class_weight)) or {})
         if return_dict:
             return logs
         values = list(logs.values())
@@ -508,7 +505,7 @@ class Trainer:
             outputs = self.predict_step(_one_batch(x, None, None, None))
         return tree.map_structure(lambda t: t.numpy() if isinstance(t, Tensor) else np.asarray(t), outputs)
 
-    # ---- writing down --------------------------------------------------------------------------------------------
+    # ---- writing down --------------------------------------------------------------------------------
     def get_compile_config(self) -> dict | None:
         """Return the arguments of ``compile`` as plain values, or ``None``."""
         if not self.compiled or self._compile_config is None:
@@ -529,11 +526,12 @@ class Trainer:
             self.optimizer.build(self._trained_variables())
 
 
-# ---- helpers ---------------------------------------------------------------------------------------------
+# ---- helpers -----------------------------------------------------------------------------------------
 def _one_batch(x, y, sample_weight, class_weight):
-    if any(_is_data_set(v) for v in (x,)):
+    if _is_data_set(x):
         raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
-    count = len(tree.flatten(x)[0]) if tree.is_nested(x) and hasattr(tree.flatten(x)[0], "__len__") else len(x)
+    first = tree.flatten(x)[0] if tree.is_nested(x) else x
+    count = len(first if hasattr(first, "__len__") else x)
     source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
     return next(iter(source))
 
