@@ -68,10 +68,14 @@ def member(group, name: str):
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{group.file.filename}: {group.name}/{part} is a link to elsewhere, which is not followed")
+            raise ValueError(
+                f"{group.file.filename}: {group.name}/{part} is a link to elsewhere, which is not followed"
+            )
         group = group[part]
     if isinstance(group, h5py.Dataset) and (group.external or group.is_virtual):
-        raise ValueError(f"{group.file.filename}: {group.name} keeps its data in another file, which is not read")
+        raise ValueError(
+            f"{group.file.filename}: {group.name} keeps its data in another file, which is not read"
+        )
     return group
 
 
@@ -82,7 +86,9 @@ def read_array(dataset, shape, what: str):
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{what}: the file holds no array for it")
     if shape is not None and tuple(dataset.shape) != tuple(shape):
-        raise ValueError(f"{what}: the model needs shape {tuple(shape)}, the file holds {tuple(dataset.shape)}")
+        raise ValueError(
+            f"{what}: the model needs shape {tuple(shape)}, the file holds {tuple(dataset.shape)}"
+        )
     if dataset.dtype.kind not in "fiub":
         raise ValueError(f"{what}: expected numbers in the file, found dtype {dataset.dtype}")
     return dataset[()]

@@ -41,7 +41,8 @@ def save_model(model, filepath, overwrite: bool = True, **kwargs) -> None:
     if not model.built:
         raise ValueError(f"model {model.name!r} is not built yet; call it on data before saving")
     config = serialize_keras_object(model)
-    metadata = {"keras_version": FORMAT_VERSION, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
+    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": FORMAT_VERSION, "date_saved": now}
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
         write_state(model, file)
@@ -95,8 +96,8 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
             raise ValueError(f"{path} holds a {type(model).__name__}, not a model")
         if not model.built:
             raise ValueError(
-                f"model {model.name!r} cannot be built from the file: a subclassed model needs get_build_config, "
-                "or build it in __init__"
+                f"model {model.name!r} cannot be built from the file: a subclassed model needs "
+                "get_build_config, or build it in __init__"
             )
         if compiled and compile:
             with custom_object_scope(custom_objects or {}):

@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,9 @@ def save_weights(model, filepath, overwrite: bool = True) -> None:
     if not path.endswith((".h5", ".hdf5")):
         raise ValueError(f"save_weights writes HDF5: the name must end in .weights.h5 or .h5, came {path!r}")
     if not model.built:
-        raise ValueError(f"model {model.name!r} is not built yet and has no weights to save; call it on data first")
+        raise ValueError(
+            f"model {model.name!r} is not built yet and has no weights to save; call it on data first"
+        )
     with written_whole(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         if path.endswith(".weights.h5"):
             write_state(model, file)
@@ -84,7 +87,7 @@ def load_weights(model, filepath, skip_mismatch: bool = False, by_name: bool = F
 
 
 # ---- Keras 3 ---------------------------------------------------------------------------------------------
-def walk(layer, path: str = "", seen: set | None = None) -> Iterator[tuple[str, object]]:
+def walk(layer, path: str = "", seen: set | None = None) -> Iterator[tuple[str, Any]]:
     """Yield (path in the file, layer) for a layer and everything inside, as Keras 3 names them.
 
     Attributes come in alphabetical order; members of a list are named after their class, with a number from
@@ -150,7 +153,7 @@ def write_state(model, file) -> None:
         for name, value in store.items():
             group.create_dataset(name, data=np.asarray(value))
     optimizer = getattr(model, "optimizer", None)
-    if hasattr(optimizer, "variables"):
+    if optimizer is not None and hasattr(optimizer, "variables"):
         group = file.require_group("optimizer/vars")
         group.attrs["name"] = optimizer.name
         for i, variable in enumerate(optimizer.variables):
@@ -171,7 +174,9 @@ def read_state(model, file, skip_mismatch: bool) -> list[Callable]:
             problems.append(str(error))
     left = sorted({p for p in _places_with_weights(file) if p not in places})
     if left:
-        problems.append(f"the file holds weights that model {model.name!r} has no place for: {', '.join(left)}")
+        problems.append(
+            f"the file holds weights that model {model.name!r} has no place for: {', '.join(left)}"
+        )
     _settle(problems, skip_mismatch)
     return changes
 
@@ -183,7 +188,8 @@ def _assignments(layer, group, path: str) -> list[Callable]:
     variables = layer._own_variables()
     what = f"layer {layer.name!r} ({path or 'the model itself'})"
     if type(layer).load_own_variables is not Stateful.load_own_variables:  # the class reads for itself
-        store = {} if group is None else {n: read_array(member(group, n), None, f"{what}, {n!r}") for n in group}
+        names = () if group is None else group
+        store = {n: read_array(member(group, n), None, f"{what}, {n!r}") for n in names}
         return [functools.partial(layer.load_own_variables, store)]
     if not variables:
         return []
@@ -191,10 +197,13 @@ def _assignments(layer, group, path: str) -> list[Callable]:
         raise ValueError(
             f"{what} has {len(variables)} weights, the file holds {0 if group is None else len(group)}"
         )
-    return [
-        functools.partial(v.assign, read_array(member(group, str(i)), v.shape, f"{what}, weight {v.name!r}"))
-        for i, v in enumerate(variables)
-    ]
+    return [_assignment(v, member(group, str(i)), what) for i, v in enumerate(variables)]
+
+
+def _assignment(variable, dataset, what: str) -> Callable:
+    """Return what sets ``variable`` to the checked values of ``dataset``."""
+    values = read_array(dataset, variable.shape, f"{what}, weight {variable.name!r}")
+    return functools.partial(variable.assign, values)
 
 
 def _places_with_weights(file) -> list[str]:
@@ -205,7 +214,8 @@ def _places_with_weights(file) -> list[str]:
 
     def visit(name, item):
         place = name.rpartition("/")[0]
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in place and not name.startswith("optimizer/"):
+        apart = "seed_generator" in place or name.startswith("optimizer/")
+        if isinstance(item, h5py.Dataset) and not apart:
             found.append(place)
 
     file.visititems(visit)  # follows no links
@@ -291,11 +301,14 @@ def _read_old(model, root, skip_mismatch: bool, by_name: bool) -> list[Callable]
         with_weights = [n for n in names if stored[n]]
         if len(with_weights) != len(layers):
             raise ValueError(
-                f"the file holds weights of {len(with_weights)} layers, model {model.name!r} has {len(layers)} "
-                "with weights; by_name=True loads those whose names agree"
+                f"the file holds weights of {len(with_weights)} layers, model {model.name!r} has "
+                f"{len(layers)} with weights; by_name=True loads those whose names agree"
             )
         pairs = list(zip(layers, with_weights))
-    jobs = [(f"layer {layer.name!r}", _old_order(layer), member(root, name), stored[name]) for layer, name in pairs]
+    jobs = [
+        (f"layer {layer.name!r}", _old_order(layer), member(root, name), stored[name])
+        for layer, name in pairs
+    ]
     if own := _own_only(model):
         jobs.append((f"model {model.name!r}", own, member(root, _TOP), _weight_names(root, _TOP)))
     changes: list[Callable] = []
@@ -304,10 +317,7 @@ def _read_old(model, root, skip_mismatch: bool, by_name: bool) -> list[Callable]
         try:
             if len(variables) != len(weights):
                 raise ValueError(f"{what} has {len(variables)} weights, the file holds {len(weights)}")
-            changes += [
-                functools.partial(v.assign, read_array(member(group, w), v.shape, f"{what}, weight {v.name!r}"))
-                for v, w in zip(variables, weights)
-            ]
+            changes += [_assignment(v, member(group, w), what) for v, w in zip(variables, weights)]
         except ValueError as error:
             problems.append(str(error))
     _settle(problems, skip_mismatch)
