@@ -14,10 +14,14 @@ In every function ``seed`` may be
 
 from __future__ import annotations
 
+import functools
+import inspect
+
 import numpy as np
 
 from gpukeras import backends, dtypes
 from gpukeras.registry import Registry
+from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, Variable, to_array
 
 __all__ = [
@@ -173,13 +177,38 @@ def _shape(shape) -> tuple:
     return tuple(int(n) for n in ((shape,) if hasattr(shape, "__index__") else shape))
 
 
+def _draws(function):
+    """Let a drawing function take the unknown sizes of a model that is only being drawn up.
+
+    The result is then symbolic: a shape and a dtype.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        shape = args[0] if args else kwargs.get("shape")
+        if isinstance(shape, (tuple, list)) and None in shape:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            return KerasTensor(tuple(shape), given.arguments["dtype"] or dtypes.floatx())
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _is_number(value) -> bool:
+    return not isinstance(value, (Tensor, KerasTensor)) and np.ndim(value) == 0
+
+
+@_draws
 def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """Return draws from a normal distribution.
 
     Parameters
     ----------
     shape : tuple of int
-    mean, stddev : float
+    mean, stddev : float or tensor
+        Tensors must broadcast with ``shape``; gradients reach them.
     dtype : str, optional
         A float type; ``floatx`` unless given.
     seed : None, int or SeedGenerator
@@ -190,6 +219,8 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     >>> keras.random.normal((2, 3), seed=1).shape
     (2, 3)
     """
+    if not (_is_number(mean) and _is_number(stddev)):
+        return normal(shape, dtype=dtype, seed=seed) * stddev + mean
     backend = backends.current()
     dtype = _float_dtype(dtype, "normal")
     return Tensor(
@@ -197,8 +228,11 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     )
 
 
+@_draws
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     """Return draws from ``[minval, maxval)``; floating types only (see ``randint``)."""
+    if not (_is_number(minval) and _is_number(maxval)):
+        return uniform(shape, dtype=dtype, seed=seed) * (maxval - minval) + minval
     backend = backends.current()
     dtype = _float_dtype(dtype, "uniform")
     return Tensor(
@@ -206,6 +240,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     )
 
 
+@_draws
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """Return draws from a normal distribution cut at two standard deviations from the mean."""
     backend = backends.current()
@@ -217,6 +252,7 @@ def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     )
 
 
+@_draws
 def randint(shape, minval, maxval, dtype="int32", seed=None):
     """Return integers from ``[minval, maxval)``."""
     kind = dtypes.standardize_dtype(dtype)
@@ -285,6 +321,7 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
     return ops.dropout(inputs, rate, noise_shape=noise_shape, seed=seed)
 
 
+@_draws
 def gamma(shape, alpha, dtype=None, seed=None):
     """Return draws from gamma distributions with shape parameter ``alpha`` and scale 1."""
     backend = backends.current()
@@ -293,6 +330,7 @@ def gamma(shape, alpha, dtype=None, seed=None):
     return Tensor(backend.gamma(device_generator(backend, seed), _shape(shape), alpha, dtype))
 
 
+@_draws
 def beta(shape, alpha, beta, dtype=None, seed=None):
     """Return draws from beta distributions with parameters ``alpha`` and ``beta``."""
     backend = backends.current()
@@ -301,6 +339,7 @@ def beta(shape, alpha, beta, dtype=None, seed=None):
     return Tensor(backend.beta(device_generator(backend, seed), _shape(shape), alpha, beta, dtype))
 
 
+@_draws
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
     """Return how many of ``counts`` independent trials with ``probabilities`` succeed, as floats."""
     backend = backends.current()

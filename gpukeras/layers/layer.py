@@ -23,6 +23,7 @@ from gpukeras.layers.call_spec import (
     specs_of_shapes,
 )
 from gpukeras.layers.input_spec import InputSpec, check_inputs
+from gpukeras.layers.stand_in import has_unknown_sizes, trace_with_stand_ins, without_stand_ins
 from gpukeras.layers.tracking import CALLS
 from gpukeras.layers.weights import Stateful
 from gpukeras.symbolic import KerasTensor
@@ -343,7 +344,23 @@ class Layer(Stateful):
         return specs_of_shapes(self.compute_output_shape(*shape_args, **shape_kwargs), self.compute_dtype)
 
     def _trace(self, *args, **kwargs):
-        """Run ``call`` on symbolic tensors for its shapes only."""
+        """Run ``call`` on symbolic tensors for its shapes only.
+
+        Where it needs to know sizes that are not known, numbers stand in for them.
+        """
+        try:
+            return self._trace_once(*args, **kwargs)
+        except Exception as error:
+            if not has_unknown_sizes((args, kwargs)):
+                raise
+            try:
+                return trace_with_stand_ins(self._trace_once, args, kwargs)
+            except Exception as second:
+                if type(second) is type(error):
+                    raise error from None
+                raise second from error
+
+    def _trace_once(self, *args, **kwargs):
         state, shared = CALLS.state, autograd.STATE
         tracing, before = state.tracing, shared.autocast
         state.tracing, shared.autocast = True, self._read_as
@@ -444,6 +461,7 @@ def _remembering(build):
 
     @functools.wraps(build)
     def wrapped(self, *args, **kwargs):
+        args, kwargs = without_stand_ins(args), without_stand_ins(kwargs)
         if args or kwargs:
             self._build_shape = args[0] if args and not kwargs and len(args) == 1 else dict(
                 zip((n for n in inspect.signature(build).parameters if n != "self"), args)) | kwargs

@@ -21,7 +21,7 @@ from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
 from gpukeras.models.data import make_source, split_validation
 from gpukeras.tensor import Tensor, Variable
-from gpukeras.utils.structures import unpack_x_y_sample_weight
+from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
 class Trainer(Layer):
@@ -141,8 +141,9 @@ class Trainer(Layer):
 
         Parameters
         ----------
-        data : tuple
-            ``(x, y, sample_weight)``, the last ones possibly ``None``; see ``unpack_x_y_sample_weight``.
+        data : tensor or tuple
+            What ``fit`` was given, cut to the batch: ``x`` alone (in a tuple, where it is a list), ``(x, y)`` or
+            ``(x, y, sample_weight)``. ``keras.utils.unpack_x_y_sample_weight`` always gives three.
 
         Returns
         -------
@@ -366,7 +367,7 @@ class Trainer(Layer):
         for step, data in enumerate(source, 1):
             if begins and (every == 1 or step % every == 1):
                 runner.on_train_batch_begin(step - 1)
-            logs = train_step(data)
+            logs = train_step(pack_x_y_sample_weight(*data))
             if ends and (every == 1 or step % every == 0 or step == source.steps):
                 runner.on_train_batch_end(step - 1, logs)
             if self.stop_training:
@@ -424,7 +425,7 @@ class Trainer(Layer):
         with autograd.no_recording():
             for step, data in enumerate(source, 1):
                 runner.on_test_batch_begin(step - 1)
-                logs = self.test_step(data)
+                logs = self.test_step(pack_x_y_sample_weight(*data))
                 runner.on_test_batch_end(step - 1, logs)
                 if self.stop_evaluating:
                     break
@@ -457,7 +458,7 @@ class Trainer(Layer):
         with autograd.no_recording():
             for step, data in enumerate(source):
                 runner.on_predict_batch_begin(step)
-                structure = self.predict_step(data)
+                structure = self.predict_step(pack_x_y_sample_weight(*data))
                 outputs = [t.backend.to_numpy(t.array) if isinstance(t, Tensor) else np.asarray(t)
                            for t in tree.flatten(structure)]
                 collected.append(outputs)
@@ -533,7 +534,7 @@ def _one_batch(x, y, sample_weight, class_weight):
     first = tree.flatten(x)[0] if tree.is_nested(x) else x
     count = len(first if hasattr(first, "__len__") else x)
     source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
-    return next(iter(source))
+    return pack_x_y_sample_weight(*next(iter(source)))
 
 
 def _is_data_set(x) -> bool:

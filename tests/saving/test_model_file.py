@@ -96,7 +96,7 @@ def test_files_are_shared_with_real_keras(real_keras, tmp_path, build):
         assert_goes_on(model, target.models.load_model(path), x, y, rtol=1e-3)
 
 
-# ---- custom objects -----------------------------------------------------------------------------------------
+# ---- custom objects ------------------------------------------------------------------------------------
 @register_keras_serializable("tests")
 class Scale(layers.Layer):
     def __init__(self, factor=1.0, **kwargs):
@@ -216,7 +216,7 @@ def test_several_inputs_outputs_losses_and_schedules(tmp_path):
     assert model.evaluate(x, y, verbose=0, return_dict=True) == loaded.evaluate(x, y, verbose=0, return_dict=True)
 
 
-# ---- the file itself ------------------------------------------------------------------------------------------
+# ---- the file itself -----------------------------------------------------------------------------------
 def test_the_file_says_what_it_is(tmp_path):
     model = mlp(keras)[0]
     model.save(tmp_path / "m.keras")

@@ -54,7 +54,7 @@ def assert_same_weights(one, two):
         np.testing.assert_array_equal(a, b)
 
 
-# ---- round trips ----------------------------------------------------------------------------------------
+# ---- round trips ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".hdf5"])
 @pytest.mark.parametrize("build", [small_model, recurrent_model, block])
 def test_round_trip(tmp_path, build, suffix):
@@ -93,7 +93,7 @@ def test_optimizer_state_travels_with_the_weights(tmp_path):
     model.fit(x, y, epochs=1, verbose=0)
 
 
-# ---- partial loading ---------------------------------------------------------------------------------------
+# ---- partial loading -----------------------------------------------------------------------------------
 def test_by_name_takes_the_layers_that_agree(tmp_path):
     source = randomize(small_model(), 1)
     source.save_weights(tmp_path / "w.h5")
@@ -154,7 +154,7 @@ def test_more_layers_in_the_file_than_in_the_model_are_refused(tmp_path):
         target.load_weights(tmp_path / "w.weights.h5")
 
 
-# ---- the file itself ------------------------------------------------------------------------------------------
+# ---- the file itself -----------------------------------------------------------------------------------
 def test_overwrite_and_names(tmp_path):
     model, path = small_model(), tmp_path / "w.weights.h5"
     model.save_weights(path)
@@ -226,7 +226,7 @@ def test_text_where_numbers_belong_is_refused(tmp_path):
         model.load_weights(path)
 
 
-# ---- checkpoints ------------------------------------------------------------------------------------------------
+# ---- checkpoints ---------------------------------------------------------------------------------------
 def test_model_checkpoint_keeps_the_best(tmp_path):
     x, y = np.random.rand(16, 4).astype("float32"), np.random.rand(16, 3).astype("float32")
     model = small_model()
@@ -241,7 +241,7 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
     assert found == pytest.approx(min(history.history["val_loss"]), rel=1e-5)
 
 
-# ---- real Keras -------------------------------------------------------------------------------------------------
+# ---- real Keras ----------------------------------------------------------------------------------------
 def pair(k):
     inputs = k.Input((4,))
     x = k.layers.Dense(5, activation="tanh", name="hidden")(inputs)
