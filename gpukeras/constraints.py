@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gpukeras import config as settings
 from gpukeras import ops
-from gpukeras.registry import Registry
+from gpukeras.registry import Configured, Registry
 
 
-class Constraint:
+class Constraint(Configured):
     """Base of constraints: an object that is called with a weight and returns its allowed value.
 
     Subclasses write ``__call__(self, w)`` from ops and, where they take arguments, ``get_config``.
@@ -24,19 +24,6 @@ class Constraint:
 
     def __call__(self, w):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, w)")
-
-    def get_config(self) -> dict:
-        """Return the constructor arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Return a constraint of these arguments."""
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class MaxNorm(Constraint):

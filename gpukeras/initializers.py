@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpukeras import dtypes, random
-from gpukeras.registry import Registry
+from gpukeras.registry import Configured, Registry
 from gpukeras.saving import deserialize_keras_object, serialize_keras_object
 
 # Standard deviation of a standard normal cut off at two: sqrt(1 - 2 * 2 * pdf(2) / (cdf(2) - cdf(-2))).
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer:
+class Initializer(Configured):
     """Base of initializers: an object that is called with a shape and returns first values.
 
     Subclasses write ``__call__(self, shape, dtype=None)`` and, where they take arguments, ``get_config``.
@@ -32,22 +32,14 @@ class Initializer:
     def __call__(self, shape, dtype=None):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype=None)")
 
-    def get_config(self) -> dict:
-        """Return the constructor arguments."""
-        return {}
-
     @classmethod
     def from_config(cls, config: dict):
         """Return an initializer of these arguments; the ``dtype`` that old files store is of no use here."""
-        return cls(**{key: value for key, value in config.items() if key != "dtype"})
+        return super().from_config({key: value for key, value in config.items() if key != "dtype"})
 
     def clone(self):
         """Return a new initializer of the same arguments."""
         return self.from_config(self.get_config())
-
-    def __repr__(self):
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 # ---- constants ---------------------------------------------------------------------------------------

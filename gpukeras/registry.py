@@ -9,6 +9,24 @@ from collections.abc import Iterator, Mapping
 
 from gpukeras.saving.registration import find_custom
 from gpukeras.saving.serialization import REGISTRIES, deserialize_keras_object, serialize_keras_object
+from gpukeras.symbolic import to_snake_case
+
+
+class Configured:
+    """Base of small objects that are their constructor arguments and no more."""
+
+    def get_config(self) -> dict:
+        """Return the constructor arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """Return an object of these arguments."""
+        return cls(**config)
+
+    def __repr__(self):
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
 
 
 class Registry:
@@ -67,7 +85,7 @@ class Registry:
         self._objects[name] = thing
         self._names.setdefault(thing, name)
         if inspect.isclass(thing):
-            self._aliases.setdefault(snake_case(name), name)
+            self._aliases.setdefault(to_snake_case(name), name)
 
     def alias(self, alias: str, name: str) -> None:
         """Let ``alias`` stand for the canonical ``name``."""
@@ -177,19 +195,6 @@ class Registry:
                 "'class_name' and 'config'"
             )
         return deserialize_keras_object(config, custom_objects, registry=self)
-
-
-def snake_case(name: str) -> str:
-    """Return a class name in snake case as Keras does.
-
-    Examples
-    --------
-    >>> snake_case("GlorotUniform"), snake_case("Conv2D"), snake_case("LSTM"), snake_case("L1L2")
-    ('glorot_uniform', 'conv2d', 'lstm', 'l1l2')
-    """
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _plain(name: str) -> str:

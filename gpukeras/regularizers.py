@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from gpukeras import ops
-from gpukeras.registry import Registry
+from gpukeras.registry import Configured, Registry
 
 
-class Regularizer:
+class Regularizer(Configured):
     """Base of regularizers: an object that is called with a tensor and returns a scalar penalty.
 
     Subclasses write ``__call__(self, x)`` from differentiable ops and, where they take arguments,
@@ -26,19 +26,6 @@ class Regularizer:
 
     def __call__(self, x):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, x)")
-
-    def get_config(self) -> dict:
-        """Return the constructor arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        """Return a regularizer of these arguments."""
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class L1(Regularizer):

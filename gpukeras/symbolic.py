@@ -172,12 +172,12 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def to_snake_case(name: str) -> str:
-    """Turn a class name into the form used for layer names.
+    """Turn a class name into the form that names of layers and strings for classes have.
 
     Examples
     --------
-    >>> to_snake_case("Conv2D"), to_snake_case("BatchNormalization"), to_snake_case("LSTM")
-    ('conv2d', 'batch_normalization', 'lstm')
+    >>> to_snake_case("Conv2D"), to_snake_case("BatchNormalization"), to_snake_case("L1L2")
+    ('conv2d', 'batch_normalization', 'l1l2')
     """
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)

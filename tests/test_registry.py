@@ -3,8 +3,9 @@
 import pytest
 
 from gpukeras import initializers, regularizers, saving
-from gpukeras.registry import Registry, snake_case
+from gpukeras.registry import Registry
 from gpukeras.saving.serialization import REGISTRIES
+from gpukeras.symbolic import to_snake_case
 
 
 class Ridge:
@@ -122,7 +123,7 @@ def test_snake_case_is_that_of_keras():
         "GlorotUniform": "glorot_uniform", "L1L2": "l1l2", "LSTM": "lstm", "STFT": "stft",
         "Conv2DTranspose": "conv2d_transpose", "KLDivergence": "kl_divergence",
     }
-    assert {name: snake_case(name) for name in names} == names
+    assert {name: to_snake_case(name) for name in names} == names
 
 
 @pytest.mark.parametrize(("module", "kind"), [(initializers, "initializer"), (regularizers, "regularizer")])
