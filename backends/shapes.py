@@ -251,14 +251,14 @@ def stack(*xs, axis=0) -> Shape:
     return (*result[:axis], len(xs), *result[axis:])
 
 
-def split_points(size, indices_or_sections, even: bool = True) -> list[int]:
+def split_points(size, indices_or_sections, even: bool = True) -> list[int | None]:
     """Return where the parts of an axis begin, and its end (all ``None`` but the first if not known)."""
     if isinstance(indices_or_sections, int):
         parts = indices_or_sections
         if parts < 1:
             raise ValueError(f"split: the number of parts must be 1 or more, came {parts}")
         if size is None:
-            return [0] + [None] * parts  # type: ignore[list-item]
+            return [0, *[None] * parts]
         if even and size % parts:
             raise ValueError(f"split: an axis of size {size} cannot be divided into {parts} equal parts; "
                              "use array_split for unequal ones")
@@ -267,7 +267,7 @@ def split_points(size, indices_or_sections, even: bool = True) -> list[int]:
     if size is None:
         # Cuts are taken to lie inside the axis, as they do in all but odd cases.
         cuts = [None if i < 0 else i for i in map(int, indices_or_sections)]
-        return [0, *cuts, None]  # type: ignore[list-item]
+        return [0, *cuts, None]
     inner = [min(i + size if i < 0 else i, size) for i in (int(i) for i in indices_or_sections)]
     return [0, *(max(i, 0) for i in inner), size]
 
@@ -276,7 +276,7 @@ def split(x, indices_or_sections, axis=0, even=True) -> list:
     """Shapes of the parts of a split."""
     axis = normalize_axis(axis, len(x))
     points = split_points(x[axis], indices_or_sections, even)
-    sizes = [None if None in (a, b) else max(0, b - a) for a, b in zip(points, points[1:])]
+    sizes = [None if a is None or b is None else max(0, b - a) for a, b in zip(points, points[1:])]
     return [(*x[:axis], n, *x[axis + 1 :]) for n in sizes]
 
 

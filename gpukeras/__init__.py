@@ -30,7 +30,7 @@ _HOMES = {  # public name -> module that defines it
     "Regularizer": "regularizers", "Constraint": "constraints", "Callback": "callbacks",
     "DTypePolicy": "dtype_policies", "device": "config", "DeviceError": "backends",
 }
-__all__ = ["__version__", *_MODULES, *_HOMES]
+__all__ = ["__version__"] + list(_MODULES) + list(_HOMES)
 
 
 def __getattr__(name: str):

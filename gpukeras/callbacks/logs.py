@@ -115,7 +115,7 @@ class Logs(dict):
     def __ne__(self, other):
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self):
         return dict.__repr__(self.fetch())

@@ -19,8 +19,8 @@ class CallSpec:
     ----------
     names : list of str
         Parameters that may be given by position, without ``self``.
-    first : str or None
-        The first of them: the inputs.
+    first : str
+        The first of them: the inputs; empty where there is none.
     training, mask : bool
         Whether ``call`` takes an argument of that name.
     training_position : int
@@ -34,7 +34,7 @@ class CallSpec:
         parameters = list(inspect.signature(cls.call).parameters.values())[1:]
         by_name = {p.name: p for p in parameters}
         self.names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.first = self.names[0] if self.names else None
+        self.first = self.names[0] if self.names else ""
         self.training = "training" in by_name
         self.mask = "mask" in by_name
         takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)

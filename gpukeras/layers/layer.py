@@ -77,7 +77,7 @@ class Layer(Stateful):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
-            cls.build = _remembering(cls.build)  # type: ignore[method-assign]
+            cls.build = _remembering(cls.build)  # type: ignore[method-assign]  # wrapped for all subclasses
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None,
                  **kwargs):
@@ -182,7 +182,7 @@ class Layer(Stateful):
             symbolic_call = False  # the common case: one tensor that needs no cast
         else:
             args, kwargs, symbolic_call = self._prepare(spec, args, kwargs)
-        first = args[0] if args else kwargs.get(spec.first)  # type: ignore[arg-type]
+        first = args[0] if args else kwargs.get(spec.first)
         if self.input_spec is not None and first is not None:
             self._check(first)
         state = CALLS.state

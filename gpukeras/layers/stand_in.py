@@ -26,8 +26,8 @@ def has_unknown_sizes(values) -> bool:
 def trace_with_stand_ins(call: Callable, args: tuple, kwargs: dict):
     """Return the outputs of ``call`` with the sizes that depend on unknown ones as ``None``."""
     found = []
-    for size in _SIZES:
-        def fill(x, size=StandIn(size)):
+    for size in map(StandIn, _SIZES):
+        def fill(x, size=size):
             if not isinstance(x, KerasTensor) or None not in x.shape:
                 return x
             return KerasTensor(tuple(size if n is None else n for n in x.shape), x.dtype, name=x.name)

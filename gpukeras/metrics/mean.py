@@ -139,7 +139,7 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = kwargs
 
-    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
+    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]  # as Keras has it
         """Take a batch; a mask on ``y_pred`` counts as weights of zero and one."""
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         mask = getattr(y_pred, "_keras_mask", None)
@@ -243,7 +243,7 @@ class MeanRelativeError(Mean):
         super().__init__(name=name or "mean_relative_error", dtype=dtype)
         self.normalizer = normalizer
 
-    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
+    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]  # as Keras has it
         y_pred = to_array(y_pred, self.dtype)
         backend = Tensor(y_pred).backend
         y_pred, y_true = align(y_pred, to_array(y_true, self.dtype, backend))

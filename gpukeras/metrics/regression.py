@@ -36,7 +36,7 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name="root_mean_squared_error", dtype=None):
         super().__init__(name, dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
+    def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]  # as Keras has it
         """Take a batch into the mean."""
         _, y_true, y_pred = pair(y_true, y_pred, self.dtype)
         y_true, y_pred = align(y_true, y_pred)

@@ -92,10 +92,11 @@ def _length(xs, name, length=None) -> int:
     sizes = {leaf.shape[0] if len(leaf.shape) else None for leaf in tree.flatten(xs)}
     if length is not None:
         sizes.add(int(length))
-    if len(sizes) != 1 or None in sizes:
+    size = next(iter(sizes)) if len(sizes) == 1 else None
+    if size is None:
         found = sorted(str(n) for n in sizes)
         raise ValueError(f"{name} needs tensors with one known length along axis 0, came {found}")
-    return sizes.pop()  # type: ignore[return-value]  # None was refused above
+    return size
 
 
 def _stack(items):

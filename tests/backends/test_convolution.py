@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+
+from gpukeras import backends
 from gpukeras.backends import resize, window_shapes
 from gpukeras.backends.base import Backend
 from gpukeras.backends.convolution import blocks
-
-from gpukeras import backends
 
 RNG = np.random.default_rng(23)
 

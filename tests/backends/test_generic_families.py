@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from gpukeras.backends.base import Backend
 
 from gpukeras import backends
+from gpukeras.backends.base import Backend
 
 RNG = np.random.default_rng(6)
 

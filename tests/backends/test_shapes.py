@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from gpukeras.backends import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gpukeras.backends import shapes
 
 sizes = st.integers(0, 3)
 shape = st.lists(sizes, min_size=0, max_size=4).map(tuple)

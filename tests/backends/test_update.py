@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpukeras.backends import CPU
 from support.fake_device import fake_device
+
+from gpukeras.backends import CPU
 
 RULES = {
     "sgd_update": (0, {"learning_rate": 0.1}),

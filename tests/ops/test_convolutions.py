@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from gpukeras.backends import convolution as family
-from gpukeras.backends import window_shapes
 from support.checks import check_gradient, check_op
 
 from gpukeras import autograd, ops
+from gpukeras.backends import convolution as family
+from gpukeras.backends import window_shapes
 from gpukeras.ops.convolutions import convolution_data, convolution_kernel
 from gpukeras.tensor import Tensor, Variable
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from gpukeras.backends.indexing import IndexingMixin
 from support.checks import check_gradient, check_op
 
 from gpukeras import autograd, backends, ops
+from gpukeras.backends.indexing import IndexingMixin
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor
 

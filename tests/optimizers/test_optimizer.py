@@ -8,11 +8,11 @@ import pickle
 
 import numpy as np
 import pytest
-from gpukeras.backends import DeviceError
 from support.fake_device import fake_device
 
 import gpukeras
 from gpukeras import GradientTape, constraints, ops, optimizers
+from gpukeras.backends import DeviceError
 from gpukeras.optimizers import schedules
 from gpukeras.tensor import Tensor, Variable
 
