@@ -160,14 +160,28 @@ def backend_scope(backend: Backend):
             _activate(before)
 
 
-def elsewhere(arrays) -> Backend | None:
-    """Return the GPU that holds ``arrays`` where it is not the one on which CuPy computes now, else ``None``.
+def scope_of(name: str, arrays):
+    """Return the ``with`` block in which to compute on ``arrays``; asked only where ``several_gpus`` is true.
 
-    Asked only where ``several_gpus`` is true.
+    CuPy computes on CUDA's current device only, which need not be the one that holds them.
+
+    Raises
+    ------
+    DeviceError
+        Where they lie on different devices.
     """
-    for array in arrays:
-        if isinstance(array, (np.ndarray, np.generic)):
-            continue
-        found = backend_of(array)
-        return None if found is getattr(_local, "active", None) else found
-    return None
+    homes = {backend_of(a) for a in arrays if not isinstance(a, np.generic)}
+    if len(homes) > 1:
+        raise mixed(name, *sorted(home.name for home in homes))
+    (home,) = homes or (CPU,)
+    if home is CPU or home is getattr(_local, "active", None):
+        return contextlib.nullcontext()
+    return backend_scope(home)
+
+
+def mixed(name: str, one: str, other: str) -> DeviceError:
+    """Return the error about tensors of two devices in one operation."""
+    return DeviceError(
+        f"{name}: tensors on {one} and {other} cannot be mixed; bring them to one device: "
+        "ops.convert_to_tensor(x.numpy()) under that device"
+    )

@@ -70,6 +70,10 @@ class CupyBackend(Backend):
     def to_numpy(self, array) -> np.ndarray:
         return cupy.asnumpy(array)
 
+    def free_memory(self) -> int:
+        with cupy.cuda.Device(self.index):
+            return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+
     def synchronize(self) -> None:
         cupy.cuda.Device(self.index).synchronize()
 

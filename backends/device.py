@@ -36,6 +36,10 @@ class Device:
         """Return ``array`` as a NumPy array on the host (the only road from the device)."""
         raise NotImplementedError
 
+    def free_memory(self) -> int | None:
+        """Return the bytes that new arrays may take, or ``None`` where nobody counts them."""
+        return None
+
     def synchronize(self) -> None:
         """Wait until the device has finished; nothing to do on a CPU."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpukeras import tree
+from gpukeras import backends, tree
 from gpukeras.tensor import Tensor, Variable, new_uid, to_array
 
 
@@ -180,7 +180,14 @@ class GradientTape:
             On a second call of a tape that is not persistent, or where a variable was changed after it was
             read (call ``gradient`` before applying updates).
         """
-        unconnected = unconnected_gradients
+        if backends.several_gpus:
+            arrays = [leaf.array for leaf in tree.flatten(target) if isinstance(leaf, Tensor)]
+            with backends.scope_of("tape.gradient", arrays):
+                return self._gradient(target, sources, output_gradients, unconnected_gradients)
+        return self._gradient(target, sources, output_gradients, unconnected_gradients)
+
+    def _gradient(self, target, sources, output_gradients, unconnected):
+        """Do the work of ``gradient`` on CUDA's current device."""
         if unconnected != "none":
             unconnected = getattr(unconnected, "value", unconnected)
             if unconnected not in ("none", "zero"):

@@ -101,7 +101,10 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                 else:
                     inputs = _as_tensors(f.__name__, inputs, scalars)
 
-            if listed:
+            if backends.several_gpus:
+                with backends.scope_of(f.__name__, [x.array for x in inputs if x is not None]):
+                    result, vjp = f(inputs, *rest, **kwargs) if listed else f(*inputs, *rest, **kwargs)
+            elif listed:
                 result, vjp = f(inputs, *rest, **kwargs)
             else:
                 result, vjp = f(*inputs, *rest, **kwargs)
@@ -210,10 +213,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
             if backend is None:
                 backend = found
             elif found is not backend:
-                raise backends.DeviceError(
-                    f"{name}: tensors on {backend.name} and {found.name} cannot be mixed; bring them to one "
-                    "device: ops.convert_to_tensor(x.numpy()) under that device"
-                )
+                raise backends.mixed(name, backend.name, found.name)
             kinds.append(x.array.dtype)
     common = dtypes.result_type(*kinds) if kinds else None
     converted = []

@@ -2,6 +2,9 @@
 
 A source yields ``(x, y, sample_weight)`` tuples whose leaves are tensors. The source owns slicing,
 shuffling and class weights; the training loop owns epochs and callbacks.
+
+On a GPU arrays move there once, the order of an epoch is uploaded, and batches are gathered on the device. Arrays
+that do not fit stay on the host, as sparse matrices always do; then every batch is gathered there and uploaded.
 """
 
 from __future__ import annotations
@@ -73,9 +76,9 @@ class ArraySource:
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"{what}: batch_size must be a positive integer, came {batch_size!r}")
         self.backend = backends.current()
-        parts = [standardize_arrays(v, n, self.backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
-        if class_weight is not None:
-            parts[2] = _class_weights(parts[1], parts[2], class_weight, self.backend)
+        parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
+        if _fits(parts, self.backend):
+            parts = [_cut(lambda leaf: _moved(leaf, self.backend), p) for p in parts]
         self.parts = parts
         self.leaves = [leaf for part in parts if part is not None for leaf in tree.flatten(part)]
         self.count = self._check_lengths(what)
@@ -107,10 +110,12 @@ class ArraySource:
 
     def __iter__(self) -> Iterator[tuple]:
         """Yield the batches of one epoch."""
-        size, count = self.batch_size, self.count
-        order = None
+        size, count, backend = self.batch_size, self.count, self.backend
+        order = on_device = None
         if self.shuffle is True:
-            order = self.backend.asarray(random.host_generator().permutation(count))
+            order = random.host_generator().permutation(count)
+            if any(_on(leaf, backend) for leaf in self.leaves):
+                on_device = backend.asarray(order)
         starts = range(0, self.steps * size, size)
         if self.shuffle == "batch":
             starts = [i * size for i in random.host_generator().permutation(self.steps)]
@@ -119,12 +124,12 @@ class ArraySource:
             stop = min(start + size, count)
             if order is None:
                 def cut(array, a=start, b=stop):
-                    return Tensor(_dense(array[a:b]))
+                    return Tensor(_dense(array[a:b], backend))
             else:
-                rows = order[start:stop]
-
-                def cut(array, rows=rows):
-                    return Tensor(array.take(rows, 0) if type(array) is np.ndarray else _dense(array[rows]))
+                def cut(array, a=start, b=stop):
+                    if _on(array, backend):
+                        return Tensor(array.take(on_device[a:b], 0))
+                    return Tensor(_dense(array[order[a:b]], backend))
             yield (_cut(cut, x), _cut(cut, y), _cut(cut, sample_weight))
 
     def on_epoch_end(self) -> None:
@@ -137,12 +142,46 @@ def _cut(cut, part):
     return tree.map_structure(cut, part) if tree.is_nested(part) else cut(part)
 
 
-def _dense(array):
-    return array.toarray() if hasattr(array, "toarray") else array
+def _on(array, backend) -> bool:
+    """Tell whether ``array`` is a plain array that lies where batches are wanted."""
+    return type(array) is np.ndarray if backend is backends.CPU else backend.owns(array)
+
+
+def _dense(array, backend):
+    """Return rows that were cut out as an array of ``backend``."""
+    if hasattr(array, "toarray"):
+        array = array.toarray()
+    return array if _on(array, backend) else backend.asarray(array)
+
+
+def _fits(parts, backend) -> bool:
+    """Tell whether data may move to the device: it takes at most half of the room there."""
+    room = backend.free_memory()
+    if room is None:
+        return True
+    leaves = [leaf for p in parts if p is not None for leaf in tree.flatten(p)]
+    return sum(leaf.nbytes for leaf in leaves if isinstance(leaf, np.ndarray)) <= room // 2
+
+
+def _moved(leaf, backend):
+    """Return a host array as one of ``backend``; sparse matrices and what is there already stay."""
+    return backend.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _standardize_parts(x, y, sample_weight, class_weight, backend) -> list:
+    """Return the three parts of the data as arrays: host data still on the host, the rest on ``backend``."""
+    given = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
+    parts = [standardize_arrays(v, n, backend) for v, n in given]
+    if class_weight is not None:
+        parts[2] = _class_weights(parts[1], parts[2], class_weight)
+    return parts
 
 
 def standardize_arrays(data, name: str, backend):
-    """Return ``data`` with arrays of ``backend`` as leaves: floats as floatx, other types as they are."""
+    """Return ``data`` with arrays as leaves: floats as floatx, other types as they are.
+
+    Tensors must lie on ``backend``; host data stays on the host.
+    """
     if data is None:
         return None
     if isinstance(data, Mapping):
@@ -156,6 +195,11 @@ def standardize_arrays(data, name: str, backend):
         return rows.astype(dtypes.floatx()) if rows.dtype.kind == "f" else rows
     if backend.owns(data) and not isinstance(data, np.ndarray):
         return data
+    if type(data).__module__.partition(".")[0] == "cupy":
+        raise backends.DeviceError(
+            f"{name} lies on {backends.backend_of(data).name}, but new arrays go to {backend.name}; select one device "
+            "by keras.config.set_device, or pass host data"
+        )
     array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
     if array.dtype.kind in "OSUM":
         raise ValueError(
@@ -164,7 +208,7 @@ def standardize_arrays(data, name: str, backend):
         )
     if array.dtype.kind == "f" and array.dtype != dtypes.floatx():
         array = array.astype(dtypes.floatx())
-    return backend.asarray(array)
+    return array
 
 
 def _is_numbers(data) -> bool:
@@ -177,11 +221,14 @@ def _is_numbers(data) -> bool:
     return isinstance(leaf, (bool, int, float, str, np.generic))
 
 
-def _class_weights(y, sample_weight, class_weight, backend):
-    """Return sample weights from ``class_weight`` (by integer or one-hot labels), times those given."""
+def _class_weights(y, sample_weight, class_weight):
+    """Return sample weights from ``class_weight`` (by integer or one-hot labels), times those given.
+
+    Labels on the host cost no wait, as they are weighted before they move.
+    """
     if y is None or tree.is_nested(y):
         raise ValueError("class_weight needs one output with labels y; for several outputs use sample_weight")
-    labels = np.asarray(backend.to_numpy(y))
+    labels = y.toarray() if hasattr(y, "toarray") else backends.backend_of(y).to_numpy(y)
     if labels.ndim > 1 and labels.shape[-1] > 1:
         labels = labels.argmax(axis=-1)
     labels = labels.reshape(labels.shape[0], -1)
@@ -193,8 +240,9 @@ def _class_weights(y, sample_weight, class_weight, backend):
     if unknown:
         raise ValueError(f"class_weight has no entry for the classes {unknown[:10]} that the labels hold")
     weights = np.array([table.get(i, 1.0) for i in range(int(labels.max()) + 1)], dtypes.floatx())[labels]
-    weights = backend.asarray(weights)
-    return weights if sample_weight is None else weights * sample_weight
+    if sample_weight is None:
+        return weights
+    return backends.backend_of(sample_weight).asarray(weights) * sample_weight
 
 
 # ---- everything that makes its own batches -----------------------------------------------------------
@@ -207,10 +255,8 @@ class _BatchSource:
     def _standardize(self, batch):
         x, y, sample_weight = unpack_x_y_sample_weight(batch)
         backend = backends.current()
-        parts = [standardize_arrays(v, n, backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
-        if self.class_weight is not None:
-            parts[2] = _class_weights(parts[1], parts[2], self.class_weight, backend)
-        return tuple(None if p is None else _cut(lambda a: Tensor(_dense(a)), p) for p in parts)
+        parts = _standardize_parts(x, y, sample_weight, self.class_weight, backend)
+        return tuple(_cut(lambda a: Tensor(_dense(a, backend)), p) for p in parts)
 
     def on_epoch_end(self) -> None:
         """Tell the data set that an epoch is over, where it wants to know."""

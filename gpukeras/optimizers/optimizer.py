@@ -176,10 +176,17 @@ class Optimizer(AdjustMixin, StateMixin):
                 grads, indices = self._as_tensors(grads, indices)
                 break
         if grads:
-            if tensor.layout_version != self._layout:
-                self._lay_out()
-            self._step_on(grads, indices)
+            if backends.several_gpus:
+                with backends.scope_of(self.name, [self._trainable_variables[indices[0]].array]):
+                    self._lay_out_and_step(grads, indices)
+            else:
+                self._lay_out_and_step(grads, indices)
         self._count_step()
+
+    def _lay_out_and_step(self, grads, indices) -> None:
+        if tensor.layout_version != self._layout:
+            self._lay_out()
+        self._step_on(grads, indices)
 
     def _variables_to_build(self, variables):
         if variables is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpukeras import backends
 from gpukeras.tensor import Variable, to_array
 
 
@@ -96,12 +97,13 @@ class StateMixin:
         """Make a state variable like a model variable; the later arguments are ``tf.keras`` 2's names."""
         reference = model_variable if reference_variable is None else reference_variable
         suffix = name or variable_name or "var"
-        variable = self.add_variable(
-            reference.shape if shape is None else shape, initializer, dtype=reference.dtype,
-            name=f"{reference.path.replace('/', '_')}_{suffix}",
-        )
-        if initial_value is not None:
-            variable.assign(initial_value)
+        with backends.backend_scope(reference.backend):  # beside the variable, whatever the current device
+            variable = self.add_variable(
+                reference.shape if shape is None else shape, initializer, dtype=reference.dtype,
+                name=f"{reference.path.replace('/', '_')}_{suffix}",
+            )
+            if initial_value is not None:
+                variable.assign(initial_value)
         return variable
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):

@@ -130,7 +130,7 @@ def test_bad_data_is_refused_with_names():
 
 def test_split_takes_the_end():
     (x, y, w), (vx, vy, vw) = split_validation(np.arange(10.0), np.arange(10), None, 0.2)
-    np.testing.assert_array_equal(vx, [8, 9])
+    np.testing.assert_array_equal(Tensor(vx).numpy(), [8, 9])
     assert len(x) == len(y) == 8 and w is None and vw is None
     for fraction in (0.0, 1.0, -1):
         with pytest.raises(ValueError, match="between 0 and 1"):

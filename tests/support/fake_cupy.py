@@ -47,6 +47,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 class _State(threading.local):
+    free = 1 << 30
     device = 0
     forbidden = 0
     waits = 0
@@ -254,6 +255,7 @@ class ndarray:
     device = property(lambda self: Device(self._device))
     T = property(lambda self: self._view(self._host.T))
     mT = property(lambda self: self._view(self._host.mT))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._host.__array_interface__["data"][0]))
     real = property(lambda self: self._view(self._host.real))
     imag = property(lambda self: self._view(self._host.imag))
 
@@ -577,7 +579,7 @@ def make() -> dict[str, types.ModuleType]:
     """Return the modules of the stand-in by name, as ``sys.modules`` takes them."""
     runtime = _Module("cupy.cuda.runtime", types.SimpleNamespace(), {
         "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": _getDeviceCount,
-        "getDeviceProperties": _getDeviceProperties, "getDevice": lambda: state.device,
+        "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30), "getDevice": lambda: state.device,
     })
     cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
         "runtime": runtime, "Device": Device, "is_available": lambda: True, "get_device_id": lambda: state.device,
@@ -587,6 +589,7 @@ def make() -> dict[str, types.ModuleType]:
         "__version__": stored()["version"], "ndarray": ndarray, "ufunc": ufunc, "array": _array,
         "asarray": _asarray, "asanyarray": _asarray, "asnumpy": _asnumpy, "empty": _empty,
         "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda, "linalg": _Module("cupy.linalg", np.linalg),
+        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
         "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
         "random": _Module("cupy.random", types.SimpleNamespace(), {"Generator": _Generator, "Philox4x3210": _Philox}),
     }
