@@ -22,7 +22,7 @@ def linear(loss="mse", optimizer=None, **kwargs):
     return model
 
 
-# ---- fit --------------------------------------------------------------------------------------------------
+# ---- fit -------------------------------------------------------------------------------------------
 def test_fit_learns_on_both_devices(backend):
     x, y = problem()
     model = linear(metrics=["mae"])
@@ -86,7 +86,9 @@ def test_initial_epoch_steps_and_validation_frequency():
 
     model.fit(x, y, initial_epoch=2, epochs=4, steps_per_epoch=2, batch_size=8, verbose=0,
               validation_data=(x, y), validation_freq=2, callbacks=[Spy()])
-    assert seen == [("epoch", 2), ("batch", 0), ("batch", 1), ("epoch", 3), ("batch", 0), ("batch", 1), "test"]
+    assert seen == [
+        ("epoch", 2), ("batch", 0), ("batch", 1), ("epoch", 3), ("batch", 0), ("batch", 1), "test",
+    ]
 
 
 def test_generators_and_data_sets():
@@ -128,7 +130,8 @@ def two_outputs(**kwargs):
     keras.utils.set_random_seed(1)
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     x = layers.Concatenate()([a, b])
-    model = keras.Model([a, b], [layers.Dense(1, name="price")(x), layers.Dense(3, activation="softmax", name="kind")(x)])
+    outputs = [layers.Dense(1, name="price")(x), layers.Dense(3, activation="softmax", name="kind")(x)]
+    model = keras.Model([a, b], outputs)
     model.compile(optimizer=keras.optimizers.SGD(0.0), **kwargs)
     return model
 
@@ -178,7 +181,7 @@ def test_targets_without_a_last_axis_are_aligned():
     np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
-# ---- what users override -----------------------------------------------------------------------------------
+# ---- what users override ---------------------------------------------------------------------------
 def test_custom_train_step_with_own_metrics():
     class Custom(keras.Sequential):
         def __init__(self, *args, **kwargs):
@@ -243,7 +246,8 @@ def test_regularizers_activity_and_symbolic_losses_count():
     model.compile(keras.optimizers.SGD(0.0), "mse")
     k, b, k2, b2 = model.get_weights()
     h = x @ k + b
-    expected = ((h @ k2 + b2 - y) ** 2).mean() + 0.1 * (k**2).sum() + 0.01 * np.abs(h).sum() + 3 * np.abs(h).mean()
+    expected = ((h @ k2 + b2 - y) ** 2).mean() + 0.1 * (k**2).sum()
+    expected += 0.01 * np.abs(h).sum() + 3 * np.abs(h).mean()
     assert model.evaluate(x, y, batch_size=8, verbose=0) == pytest.approx(expected, rel=1e-5)
     before = model.get_weights()
     model.optimizer.learning_rate = 0.01
@@ -271,7 +275,9 @@ def test_trainable_counts_as_it_was_at_compile():
 def test_a_gan_of_the_old_kind_trains_both_sides():
     """The discriminator is frozen only inside the combined model, which was compiled after."""
     keras.utils.set_random_seed(2)
-    judge = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation="relu"), layers.Dense(1, activation="sigmoid")])
+    judge = keras.Sequential([
+        keras.Input((2,)), layers.Dense(8, activation="relu"), layers.Dense(1, activation="sigmoid"),
+    ])
     judge.compile("adam", "binary_crossentropy")
     maker = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     judge.trainable = False
@@ -289,7 +295,7 @@ def test_a_gan_of_the_old_kind_trains_both_sides():
         np.testing.assert_array_equal(a, b)
 
 
-# ---- single batches -------------------------------------------------------------------------------------------
+# ---- single batches --------------------------------------------------------------------------------
 def test_on_batch_methods():
     x, y = problem(8)
     model = linear(metrics=["mae"])
@@ -302,7 +308,7 @@ def test_on_batch_methods():
     assert weighted[0] == 0
 
 
-# ---- errors ------------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------
 def test_errors_say_what_to_do():
     x, y = problem(8)
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)], name="net")
@@ -333,7 +339,8 @@ def test_errors_say_what_to_do():
 def test_multi_output_errors_name_the_outputs():
     x, y = problem(8)
     model = two_outputs(loss={"prize": "mse"})
-    with pytest.raises(ValueError, match=r"names \['prize'\], but the outputs are called \['price', 'kind'\]"):
+    message = r"names \['prize'\], but the outputs are called \['price', 'kind'\]"
+    with pytest.raises(ValueError, match=message):
         model.fit([x, x], [y, y], verbose=0)
     model = two_outputs(loss=["mse", "mse"])
     with pytest.raises(ValueError, match="1 targets were given for 2 outputs"):

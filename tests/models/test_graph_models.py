@@ -13,7 +13,7 @@ def example(seed=0, shape=(4, 6)):
     return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
-# ---- functional ---------------------------------------------------------------------------------------
+# ---- functional ------------------------------------------------------------------------------------
 def test_functional_computes_what_its_layers_compute():
     inputs = keras.Input((6,))
     first, second = layers.Dense(5, activation="tanh"), layers.Dense(2)
@@ -112,10 +112,11 @@ def test_configuration_is_read_by_real_keras(real_keras):
     model = keras.Model(inputs, layers.BatchNormalization(name="bn")(x), name="m")
     real = real_keras.models.model_from_json(model.to_json())
     real.set_weights(model.get_weights())
-    np.testing.assert_allclose(real.predict(example(), verbose=0), model.predict(example(), verbose=0), atol=1e-6)
+    expected = model.predict(example(), verbose=0)
+    np.testing.assert_allclose(real.predict(example(), verbose=0), expected, atol=1e-6)
     back = keras.models.model_from_json(real.to_json())
     back.set_weights(model.get_weights())
-    np.testing.assert_allclose(back.predict(example(), verbose=0), model.predict(example(), verbose=0), atol=1e-6)
+    np.testing.assert_allclose(back.predict(example(), verbose=0), expected, atol=1e-6)
 
 
 def test_configuration_round_trip_with_ops_and_keyword_tensors():
@@ -149,7 +150,7 @@ def test_keras2_configuration_is_read():
     assert model.output_shape == (None, 2) and model.count_params() == 8
 
 
-# ---- Sequential -----------------------------------------------------------------------------------------
+# ---- Sequential ------------------------------------------------------------------------------------
 def test_sequential_builds_at_once_or_at_the_first_data():
     known = keras.Sequential([layers.Dense(3, input_shape=(6,)), layers.Dense(2)])
     assert known.built and known.output_shape == (None, 2)
@@ -203,7 +204,7 @@ def test_summary_of_a_branching_model_shows_connections():
     assert "Connected to" in lines[0] and "a[0][0], b[0][0]" in lines[0]
 
 
-# ---- subclassed --------------------------------------------------------------------------------------------
+# ---- subclassed ------------------------------------------------------------------------------------
 class Classifier(keras.Model):
     def __init__(self, units=5):
         super().__init__()

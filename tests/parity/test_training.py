@@ -1,4 +1,4 @@
-"""Whole training runs beside real Keras 3: same initial weights, same batches, the same losses for 100 steps."""
+"""Training beside real Keras 3: same initial weights, same batches, the same losses for 100 steps."""
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def precision(request, real_keras):
     real_keras.config.set_dtype_policy("float32")
 
 
-# Keras on JAX computes tanh and batch normalisation in float32 whatever the dtype: 1e-7 is all they allow. Runs
-# in float64, which must agree to 1e-8, use other functions in their places.
+# Keras on JAX computes tanh and batch normalisation in float32 whatever the dtype: 1e-7 is all they allow.
+# Runs in float64, which must agree to 1e-8, use other functions in their places.
 def tanh(k):
     return "tanh" if k.config.floatx() == "float32" else "sigmoid"
 
@@ -47,9 +47,9 @@ def mlp(k):
 def convnet(k):
     normalize = [k.layers.BatchNormalization()] if k.config.floatx() == "float32" else []
     return k.Sequential([
-        k.Input((8, 8, 2)), k.layers.Conv2D(4, 3, padding="same", use_bias=False), *normalize, k.layers.Activation("relu"),
-        k.layers.MaxPooling2D(2), k.layers.Conv2D(6, 3, activation="relu"), k.layers.Dropout(0.0), k.layers.Flatten(),
-        k.layers.Dense(4, activation="softmax"),
+        k.Input((8, 8, 2)), k.layers.Conv2D(4, 3, padding="same", use_bias=False), *normalize,
+        k.layers.Activation("relu"), k.layers.MaxPooling2D(2), k.layers.Conv2D(6, 3, activation="relu"),
+        k.layers.Dropout(0.0), k.layers.Flatten(), k.layers.Dense(4, activation="softmax"),
     ])
 
 
@@ -136,7 +136,9 @@ OPTIMIZERS = {
     "adamw": lambda k: k.optimizers.AdamW(0.01, weight_decay=0.02),
     "adamax": lambda k: k.optimizers.Adamax(0.01),
     "nadam": lambda k: k.optimizers.Nadam(0.01),
-    "ftrl": lambda k: k.optimizers.Ftrl(0.1, l1_regularization_strength=0.001, l2_regularization_strength=0.01),
+    "ftrl": lambda k: k.optimizers.Ftrl(
+        0.1, l1_regularization_strength=0.001, l2_regularization_strength=0.01
+    ),
     "clipnorm": lambda k: k.optimizers.SGD(0.5, clipnorm=0.05),
     "clipvalue": lambda k: k.optimizers.SGD(0.5, clipvalue=0.01),
     "global_clipnorm": lambda k: k.optimizers.SGD(0.5, global_clipnorm=0.1),

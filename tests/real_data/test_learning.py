@@ -123,8 +123,9 @@ def test_boston_houses(data_dir):
         model.compile(optimizer="rmsprop", loss="mse", metrics=["mae"])
         model.fit((x[rest] - mean) / std, y[rest], epochs=100, batch_size=4, verbose=0)
         errors.append(model.evaluate((x[fold] - mean) / std, y[fold], verbose=0)[1])
-    print(f"houses 13-64-64-1: mean absolute error by fold {np.round(errors, 2)}, mean {np.mean(errors):.3f} k$")
-    assert np.mean(errors) <= 2.6
+    mean = np.mean(errors)
+    print(f"houses 13-64-64-1: mean absolute error by fold {np.round(errors, 2)}, mean {mean:.3f} k$")
+    assert mean <= 2.6
 
 
 def test_film_reviews(data_dir):

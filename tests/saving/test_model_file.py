@@ -31,7 +31,8 @@ def branches(k):
     inputs = k.Input((4,))
     x = k.layers.Dense(4, activation="tanh")(inputs)
     x = k.layers.Add()([x, k.layers.Dense(4)(x)])
-    x = k.ops.concatenate([k.ops.relu(x) * 2.0 + 1.0, inputs[:, :2], k.ops.mean(x, axis=-1, keepdims=True)], axis=-1)
+    parts = [k.ops.relu(x) * 2.0 + 1.0, inputs[:, :2], k.ops.mean(x, axis=-1, keepdims=True)]
+    x = k.ops.concatenate(parts, axis=-1)
     return k.Model(inputs, k.layers.Dense(3, activation="softmax")(x)), (4,)
 
 
@@ -52,8 +53,10 @@ def recurrent(k):
 
 def convolutional(k):
     x = k.layers
-    return k.Sequential([k.Input((8, 8, 2)), x.Conv2D(3, 3, padding="same", activation="relu"), x.MaxPooling2D(),
-                         x.BatchNormalization(), x.Flatten(), x.Dropout(0.0), x.Dense(3, activation="softmax")]), (8, 8, 2)
+    return k.Sequential([
+        k.Input((8, 8, 2)), x.Conv2D(3, 3, padding="same", activation="relu"), x.MaxPooling2D(),
+        x.BatchNormalization(), x.Flatten(), x.Dropout(0.0), x.Dense(3, activation="softmax"),
+    ]), (8, 8, 2)
 
 
 MODELS = [mlp, branches, nested, recurrent, convolutional]
@@ -96,7 +99,7 @@ def test_files_are_shared_with_real_keras(real_keras, tmp_path, build):
         assert_goes_on(model, target.models.load_model(path), x, y, rtol=1e-3)
 
 
-# ---- custom objects ------------------------------------------------------------------------------------
+# ---- custom objects --------------------------------------------------------------------------------
 @register_keras_serializable("tests")
 class Scale(layers.Layer):
     def __init__(self, factor=1.0, **kwargs):
@@ -145,7 +148,8 @@ def test_custom_objects_registered_and_passed(tmp_path):
     assert loaded.loss is own_loss
     with keras.saving.custom_object_scope(custom):
         keras.models.load_model(tmp_path / "m.keras")
-    with pytest.raises(ValueError, match=r"cannot find class 'Plain'.*register_keras_serializable.*custom_objects"):
+    message = r"cannot find class 'Plain'.*register_keras_serializable.*custom_objects"
+    with pytest.raises(ValueError, match=message):
         keras.models.load_model(tmp_path / "m.keras")
 
 
@@ -213,10 +217,11 @@ def test_several_inputs_outputs_losses_and_schedules(tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert losses_of(model, x, y) == losses_of(loaded, x, y)
-    assert model.evaluate(x, y, verbose=0, return_dict=True) == loaded.evaluate(x, y, verbose=0, return_dict=True)
+    found = [m.evaluate(x, y, verbose=0, return_dict=True) for m in (model, loaded)]
+    assert found[0] == found[1]
 
 
-# ---- the file itself -----------------------------------------------------------------------------------
+# ---- the file itself -------------------------------------------------------------------------------
 def test_the_file_says_what_it_is(tmp_path):
     model = mlp(keras)[0]
     model.save(tmp_path / "m.keras")
@@ -268,8 +273,10 @@ def test_broken_files_are_named(tmp_path):
 
 def test_a_file_cannot_name_what_is_no_model(tmp_path):
     path = tmp_path / "m.keras"
-    for config in ({"module": "os", "class_name": "system", "config": {"command": "true"}, "registered_name": None},
-                   {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}, "registered_name": None}):
+    for config in (
+        {"module": "os", "class_name": "system", "config": {"command": "true"}, "registered_name": None},
+        {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}, "registered_name": None},
+    ):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("config.json", json.dumps(config))
             archive.writestr("model.weights.h5", b"")
@@ -305,16 +312,22 @@ def test_every_op_is_written_as_keras_has_it(real_keras):
 
 
 OPS = {
-    "slice": lambda ops, x, y: x[:, 1:3], "ellipsis": lambda ops, x, y: x[..., None], "arithmetic": lambda ops, x, y: (3 - x) * 2,
+    "slice": lambda ops, x, y: x[:, 1:3], "ellipsis": lambda ops, x, y: x[..., None],
+    "arithmetic": lambda ops, x, y: (3 - x) * 2,
     "einsum": lambda ops, x, y: ops.einsum("bij,bik->bjk", y, y), "clip": lambda ops, x, y: ops.clip(x, 0, 1),
     "take": lambda ops, x, y: ops.take(x, [0, 2], axis=1), "softmax": lambda ops, x, y: ops.softmax(x),
     "pad": lambda ops, x, y: ops.pad(y, ((0, 0), (1, 1), (0, 0)), constant_values=2.0),
-    "split": lambda ops, x, y: ops.split(x, 2, axis=-1)[1], "where": lambda ops, x, y: ops.where(x > 0, x, 0.0),
+    "split": lambda ops, x, y: ops.split(x, 2, axis=-1)[1],
+    "where": lambda ops, x, y: ops.where(x > 0, x, 0.0),
     "top_k": lambda ops, x, y: ops.top_k(x, 2)[0], "reshape": lambda ops, x, y: ops.reshape(y, (-1, 12)),
-    "stop_gradient": lambda ops, x, y: ops.stop_gradient(x), "constant": lambda ops, x, y: x @ np.eye(4, dtype="float32"),
-    "one_hot": lambda ops, x, y: ops.one_hot(ops.argmax(x, axis=-1), 4), "cast": lambda ops, x, y: ops.cast(x > 0, "float32"),
-    "stack": lambda ops, x, y: ops.stack([x, x], axis=1), "full_like": lambda ops, x, y: ops.full_like(x, 3.0),
-    "isclose": lambda ops, x, y: ops.isclose(x, x * 1.1, 0.5), "repeat": lambda ops, x, y: ops.repeat(x, 2, axis=1),
+    "stop_gradient": lambda ops, x, y: ops.stop_gradient(x),
+    "constant": lambda ops, x, y: x @ np.eye(4, dtype="float32"),
+    "one_hot": lambda ops, x, y: ops.one_hot(ops.argmax(x, axis=-1), 4),
+    "cast": lambda ops, x, y: ops.cast(x > 0, "float32"),
+    "stack": lambda ops, x, y: ops.stack([x, x], axis=1),
+    "full_like": lambda ops, x, y: ops.full_like(x, 3.0),
+    "isclose": lambda ops, x, y: ops.isclose(x, x * 1.1, 0.5),
+    "repeat": lambda ops, x, y: ops.repeat(x, 2, axis=1),
 }
 
 
@@ -326,4 +339,5 @@ def test_ops_in_models_are_shared_with_real_keras(real_keras, case):
         inputs = [source.Input((4,)), source.Input((4, 3))]
         model = source.Model(inputs, OPS[case](source.ops, *inputs))
         again = target.models.model_from_json(model.to_json())
-        np.testing.assert_allclose(model.predict(values, verbose=0), again.predict(values, verbose=0), atol=1e-5)
+        found = [m.predict(values, verbose=0) for m in (model, again)]
+        np.testing.assert_allclose(*found, atol=1e-5)

@@ -1,7 +1,7 @@
 """What CuPy offers: names, parameters and ufunc loops of the real wheel, stored as facts in a JSON file.
 
-The stand-in for a GPU (``fake_cupy``) offers exactly this, and ``tests/backends/test_cupy_surface.py`` compares
-our source with it. The wheel imports without a driver, so the file is renewed on any machine::
+The stand-in for a GPU (``fake_cupy``) offers exactly this, and ``tests/backends/test_cupy_surface.py``
+compares our source with it. The wheel imports without a driver, so the file is renewed on any machine::
 
     pip install cupy-cuda12x && python tests/support/cupy_surface.py
 """
@@ -16,8 +16,8 @@ import re
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 MODULES = (
-    "cupy", "cupy.linalg", "cupy.fft", "cupy.random", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib.stride_tricks",
-    "cupyx", "cupyx.scipy.special",
+    "cupy", "cupy.linalg", "cupy.fft", "cupy.random", "cupy.cuda", "cupy.cuda.runtime",
+    "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy.special",
 )
 CLASSES = ("cupy.ndarray", "cupy.random.Generator", "cupy.cuda.Device")
 
@@ -27,7 +27,8 @@ def stored() -> dict:
     """Return the stored facts: ``{"version": ..., module or class: {name: entry}}``.
 
     An entry is ``{"loops": [...], "nin": n}`` for a ufunc, ``{"parameters": [...]}`` for a function whose
-    parameters are known (``*`` before those that are keyword-only, ``**`` where any keyword goes), else ``{}``.
+    parameters are known (``*`` before those that are keyword-only, ``**`` where any keyword goes), else
+    ``{}``.
     """
     return json.loads(FILE.read_text())
 
@@ -50,8 +51,9 @@ def collect() -> dict:
 
 
 def _entry(thing) -> dict:
-    if isinstance(getattr(thing, "types", None), (list, tuple)) and isinstance(getattr(thing, "nin", None), int):
-        return {"loops": list(thing.types), "nin": thing.nin}
+    loops, count = getattr(thing, "types", None), getattr(thing, "nin", None)
+    if isinstance(loops, (list, tuple)) and isinstance(count, int):
+        return {"loops": list(loops), "nin": count}
     if not callable(thing) or isinstance(thing, type):
         return {}
     try:
@@ -69,7 +71,8 @@ def _spelled(parameter) -> str:
 
 def _from_docstring(thing):
     """Read the parameters of compiled code from the first line of its docstring, as Cython writes them."""
-    match = re.match(r"[\w.]+\((.*?)\)(\s*->.*)?$", (thing.__doc__ or "").strip().splitlines()[0] if thing.__doc__ else "")
+    first, *_ = (thing.__doc__ or "").strip().splitlines() or [""]
+    match = re.match(r"[\w.]+\((.*?)\)(\s*->.*)?$", first)
     if match is None:
         return None
     found, mark = [], ""
