@@ -70,9 +70,9 @@ class NumpyActivationMixin(NumpyRowsMixin, ActivationMixin):
         y = np.empty(x.shape, x.dtype) if out is None else out
         source, target = x.reshape(-1), y.reshape(-1)
         if n <= CHUNK:
-            np.maximum(source, self.zeros(n, x.dtype), out=target)
+            np.maximum(source, self._zeros(n, x.dtype), out=target)
             return y
-        zeros = self.zeros(CHUNK, x.dtype)
+        zeros = self._zeros(CHUNK, x.dtype)
         for start in range(0, n, CHUNK):
             part = source[start:start + CHUNK]
             np.maximum(part, zeros[:part.size], out=target[start:start + CHUNK])
@@ -80,5 +80,5 @@ class NumpyActivationMixin(NumpyRowsMixin, ActivationMixin):
 
     def relu_backward(self, dy, y):
         if dy.size < 1024:
-            return np.sign(y) * dy  # y is never negative; a product with truth values costs four times as much
+            return np.sign(y) * dy  # y is never negative; truth values take four times as long
         return dy * np.greater(y, _ZERO.get(y.dtype, 0))

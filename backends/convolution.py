@@ -316,11 +316,11 @@ class NumpyConvolutionMixin(ConvolutionMixin):
     """Block sizes for the caches of a CPU, and buffers that stay warm from call to call."""
 
     column_bytes = 1 << 21
-    kept_bytes = 1 << 23  # larger buffers are given back at once
+    _kept_bytes = 1 << 23  # larger buffers are given back at once
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
         dtype = np.dtype(dtype)
-        if count * dtype.itemsize > self.kept_bytes:
+        if count * dtype.itemsize > self._kept_bytes:
             return np.empty(count, dtype)
         kept: dict = _LOCAL.__dict__
         found = kept.get((slot, dtype.char))

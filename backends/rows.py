@@ -54,7 +54,7 @@ class NumpyRowsMixin(RowsMixin):
         found = self._cache.get((n, dtype))
         return self._constant((n, dtype), lambda: np.ones(n, dtype)) if found is None else found
 
-    def zeros(self, n, dtype):
+    def _zeros(self, n, dtype):
         """Return a shared vector of n <= 65536 zeros: ``maximum`` with it is quicker than with 0."""
         found = self._cache.get(dtype)
         return (self._constant(dtype, lambda: np.zeros(65536, dtype)) if found is None else found)[:n]

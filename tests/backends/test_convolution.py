@@ -88,5 +88,5 @@ def test_large_buffers_are_not_kept():
     dtype = np.dtype("float32")
     small = NUMPY.conv_scratch(100, dtype, 7)
     assert np.shares_memory(small, NUMPY.conv_scratch(50, dtype, 7))
-    large = NUMPY.conv_scratch(NUMPY.kept_bytes, dtype, 7)
-    assert not np.shares_memory(large, NUMPY.conv_scratch(NUMPY.kept_bytes, dtype, 7))
+    large = NUMPY.conv_scratch(NUMPY._kept_bytes, dtype, 7)
+    assert not np.shares_memory(large, NUMPY.conv_scratch(NUMPY._kept_bytes, dtype, 7))

@@ -47,7 +47,8 @@ def collect() -> dict:
         home, _, leaf = name.rpartition(".")
         cls = getattr(importlib.import_module(home), leaf)
         found[name] = {n: _entry(getattr(cls, n)) for n in sorted(dir(cls)) if not n.startswith("_")}
-    return found
+        found[home][leaf] = {}  # some modules make their classes on demand and do not list them
+    return {room: names if isinstance(names, str) else dict(sorted(names.items())) for room, names in found.items()}
 
 
 def _entry(thing) -> dict:
