@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 
 from gpukeras import tree
+from gpukeras.layers.call_spec import shapes_for
 from gpukeras.layers.layer import Layer
+from gpukeras.layers.stand_in import without_stand_ins
 from gpukeras.layers.tracking import CALLS
 from gpukeras.models.graph import Graph, is_identity_shape
 from gpukeras.models.training import Trainer
@@ -211,6 +213,15 @@ class Model(Trainer):
         if type(self).call is not Model.call:
             self.built = True
             self.compute_output_shape(input_shape)
+
+    def _build(self, spec, args, kwargs):
+        """First call of a subclass without ``build``: the call itself builds the layers it uses."""
+        if type(self).build is not Model.build or self._graph is not None:
+            super()._build(spec, args, kwargs)
+            return
+        shapes, _ = shapes_for(Layer.build, spec, args, kwargs)
+        self._build_shape = without_stand_ins(shapes[0])
+        self.built = True
 
     # ---- writing down --------------------------------------------------------------------------------
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False,
