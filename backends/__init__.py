@@ -116,11 +116,12 @@ def current() -> Backend:
     stack = getattr(_local, "stack", None)
     if stack:
         return stack[-1]
-    if _default is None:
-        set_device(os.environ.get("GPUKERAS_DEVICE") or "auto")
+    backend = _default
+    if backend is None:
+        backend = set_device(os.environ.get("GPUKERAS_DEVICE") or "auto")
     if several_gpus:
-        _activate(_default)  # another thread may have chosen the device; CUDA keeps one for every thread
-    return _default  # type: ignore[return-value]
+        _activate(backend)  # another thread may have chosen the device; CUDA keeps one for every thread
+    return backend
 
 
 def _activate(backend) -> None:

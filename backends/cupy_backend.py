@@ -22,7 +22,8 @@ class CupyBackend(Backend):
     Raises
     ------
     RuntimeError
-        Where CuPy is too old, the driver is missing, there is no such device, or nothing can be computed on it.
+        Where CuPy is too old, the driver is missing, there is no such device, or nothing can be computed on
+        it.
     """
 
     xp = cupy
@@ -30,7 +31,8 @@ class CupyBackend(Backend):
     def __init__(self, index: int = 0):
         if int(cupy.__version__.partition(".")[0]) < OLDEST:
             raise RuntimeError(
-                f"CuPy {cupy.__version__} is too old, expected {OLDEST} or later: pip install -U 'gpukeras[cuda12]'"
+                f"CuPy {cupy.__version__} is too old, expected {OLDEST} or later: "
+                "pip install -U 'gpukeras[cuda12]'"
             )
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -43,15 +45,15 @@ class CupyBackend(Backend):
         self._try_out()
 
     def _try_out(self) -> None:
-        """Compile and run one kernel: a wheel without CUDA's compiler or headers shows here, not in training."""
+        """Compile and run one kernel: missing compiler or headers of CUDA show here, not in training."""
         try:
             with cupy.cuda.Device(self.index):
                 cupy.add(cupy.zeros(1, "float32"), 1)
         except Exception as error:  # NVRTC, loader and driver each have their own types
             lines = str(error).strip().splitlines() or [""]
             raise RuntimeError(
-                f"a first kernel does not run ({type(error).__name__}: {lines[0]}); the CUDA toolkit's compiler and "
-                "headers come with pip install 'gpukeras[cuda12]' or 'gpukeras[cuda13]'"
+                f"a first kernel does not run ({type(error).__name__}: {lines[0]}); the compiler and "
+                "headers of the CUDA toolkit come with pip install 'gpukeras[cuda12]' or 'gpukeras[cuda13]'"
             ) from error
 
     def describe(self) -> str:
@@ -92,7 +94,7 @@ class CupyBackend(Backend):
 
 
 def _in_own_type(f, x):
-    """Return ``f(x)`` in the type of ``x``; halves are computed in float32, as CuPy would answer in float64."""
+    """Return ``f(x)`` in the type of ``x``; halves go through float32, as CuPy would answer in float64."""
     if x.dtype.itemsize < 4:
         return f(x.astype(np.float32)).astype(x.dtype)
     return f(x)

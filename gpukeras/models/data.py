@@ -3,14 +3,16 @@
 A source yields ``(x, y, sample_weight)`` tuples whose leaves are tensors. The source owns slicing,
 shuffling and class weights; the training loop owns epochs and callbacks.
 
-On a GPU arrays move there once, the order of an epoch is uploaded, and batches are gathered on the device. Arrays
-that do not fit stay on the host, as sparse matrices always do; then every batch is gathered there and uploaded.
+On a GPU arrays move there once, the order of an epoch is uploaded, and batches are gathered on the device.
+Arrays that do not fit stay on the host, as sparse matrices always do; then every batch is gathered there and
+uploaded.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,8 @@ def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuf
         Where the data is empty, of unequal lengths, or given in a way that does not go together.
     """
     if _is_arrays(x):
-        return ArraySource(x, y, sample_weight, 32 if batch_size is None else batch_size, steps, shuffle, class_weight, what)
+        size = 32 if batch_size is None else batch_size
+        return ArraySource(x, y, sample_weight, size, steps, shuffle, class_weight, what)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(
@@ -111,12 +114,13 @@ class ArraySource:
     def __iter__(self) -> Iterator[tuple]:
         """Yield the batches of one epoch."""
         size, count, backend = self.batch_size, self.count, self.backend
-        order = on_device = None
+        order: Any = None
+        on_device: Any = None
         if self.shuffle is True:
             order = random.host_generator().permutation(count)
             if any(_on(leaf, backend) for leaf in self.leaves):
                 on_device = backend.asarray(order)
-        starts = range(0, self.steps * size, size)
+        starts: Sequence[int] = range(0, self.steps * size, size)
         if self.shuffle == "batch":
             starts = [i * size for i in random.host_generator().permutation(self.steps)]
         x, y, sample_weight = self.parts
@@ -190,21 +194,21 @@ def standardize_arrays(data, name: str, backend):
         return type(data)(standardize_arrays(v, name, backend) for v in data)
     if isinstance(data, Tensor):
         return to_array(data, None, backend)
-    if hasattr(data, "toarray") and not hasattr(data, "__array__"):  # scipy sparse: rows become dense per batch
+    if hasattr(data, "toarray") and not hasattr(data, "__array__"):  # sparse: rows become dense per batch
         rows = data.tocsr() if hasattr(data, "tocsr") else data
         return rows.astype(dtypes.floatx()) if rows.dtype.kind == "f" else rows
     if backend.owns(data) and not isinstance(data, np.ndarray):
         return data
     if type(data).__module__.partition(".")[0] == "cupy":
         raise backends.DeviceError(
-            f"{name} lies on {backends.backend_of(data).name}, but new arrays go to {backend.name}; select one device "
-            "by keras.config.set_device, or pass host data"
+            f"{name} lies on {backends.backend_of(data).name}, but new arrays go to {backend.name}; select "
+            "one device by keras.config.set_device, or pass host data"
         )
     array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
     if array.dtype.kind in "OSUM":
         raise ValueError(
-            f"{name} holds values of dtype {array.dtype}; expected numbers. Convert text and categories first "
-            "(data frames: df.astype('float32') after encoding the text columns)"
+            f"{name} holds values of dtype {array.dtype}; expected numbers. Convert text and categories "
+            "first (data frames: df.astype('float32') after encoding the text columns)"
         )
     if array.dtype.kind == "f" and array.dtype != dtypes.floatx():
         array = array.astype(dtypes.floatx())
@@ -249,6 +253,7 @@ def _class_weights(y, sample_weight, class_weight):
 class _BatchSource:
     """Shared by sources that are handed whole batches."""
 
+    class_weight: Mapping | None
     shuffle = False
     batches_differ = True
 
@@ -316,7 +321,7 @@ class IterableSource(_BatchSource):
         self.class_weight = class_weight
         self.iterable = iterable
         self.once = iter(iterable) is iterable  # a generator: cannot start again
-        length = len(iterable) if hasattr(iterable, "__len__") else None
+        length = len(iterable) if isinstance(iterable, Sized) else None
         self.steps = steps if steps is not None else length
         self._iterator: Iterator | None = None
 
@@ -333,8 +338,8 @@ class IterableSource(_BatchSource):
                     self._iterator = None if not self.once else self._iterator
                     if self.steps is not None and done < self.steps:
                         warnings.warn(
-                            f"the data ran out after {done} of {self.steps} steps; give a generator that goes on "
-                            "for all epochs, or fewer steps_per_epoch",
+                            f"the data ran out after {done} of {self.steps} steps; give a generator that "
+                            "goes on for all epochs, or fewer steps_per_epoch",
                             stacklevel=3,
                         )
                     return
@@ -360,14 +365,12 @@ def split_validation(x, y, sample_weight, fraction: float):
         raise ValueError(f"validation_split must lie between 0 and 1, came {fraction}")
     if not _is_arrays(x):
         raise ValueError("validation_split needs arrays; with a generator or data set pass validation_data")
-    backend = backends.current()
-    parts = [standardize_arrays(v, n, backend) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))]
+    parts = _standardize_parts(x, y, sample_weight, None, backends.current())
     count = tree.flatten(parts[0])[0].shape[0]
     at = int(count * (1 - fraction))
     if at == 0 or at == count:
-        raise ValueError(
-            f"validation_split={fraction} of {count} samples leaves nothing to {'train' if at == 0 else 'validate'} on"
-        )
+        what = "train" if at == 0 else "validate"
+        raise ValueError(f"validation_split={fraction} of {count} samples leaves nothing to {what} on")
 
     def cut(part, a, b):
         return None if part is None else _cut(lambda array: array[a:b], part)

@@ -142,8 +142,8 @@ class Trainer(Layer):
         Parameters
         ----------
         data : tensor or tuple
-            What ``fit`` was given, cut to the batch: ``x`` alone (in a tuple, where it is a list), ``(x, y)`` or
-            ``(x, y, sample_weight)``. ``keras.utils.unpack_x_y_sample_weight`` always gives three.
+            What ``fit`` was given, cut to the batch: ``x`` alone (in a tuple, where it is a list), ``(x, y)``
+            or ``(x, y, sample_weight)``. ``keras.utils.unpack_x_y_sample_weight`` always gives three.
 
         Returns
         -------
