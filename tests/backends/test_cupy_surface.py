@@ -10,8 +10,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = sorted([*ROOT.glob("gpukeras/**/*.py"), *ROOT.glob("backends/*.py"), *ROOT.glob("kernels/*.py")])
 # Array methods with which no other kind of object is called in array code.
 METHODS = {
-    "sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "astype", "take", "argsort", "cumsum", "cumprod",
-    "prod", "std", "var", "argpartition", "repeat", "ravel", "swapaxes", "transpose",
+    "sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "astype", "take", "argsort", "cumsum",
+    "cumprod", "prod", "std", "var", "argpartition", "repeat", "ravel", "swapaxes", "transpose",
 }
 UFUNC_METHODS = {"at", "reduce", "accumulate", "reduceat", "outer"}
 
@@ -43,7 +43,8 @@ class Uses(ast.NodeVisitor):
         if isinstance(node.func, ast.Name) and node.func.id == "getattr" and self.is_module(node.args[0]):
             if isinstance(node.args[1], ast.Constant):
                 self.found.append((f"cupy.{node.args[1].value}", None, node.lineno))
-        if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and not is_numpy(node.func.value):
+        called = node.func
+        if isinstance(called, ast.Attribute) and called.attr in METHODS and not is_numpy(called.value):
             self.methods.append((node.func.attr, node))
         self.generic_visit(node)
 
@@ -85,7 +86,7 @@ def uses(path):
 
 
 def entry(facts, name):
-    """Return what is known about a dotted name, or raise ``KeyError``; attributes of values count as known."""
+    """Return what is known about a dotted name, or raise ``KeyError``; attributes of values are known."""
     room, _, leaf = name.rpartition(".")
     if leaf.startswith("__"):
         return {}
@@ -144,7 +145,8 @@ def test_names_and_arguments_by_the_stored_facts():
 
 
 def test_names_and_arguments_in_the_installed_wheel():
-    pytest.importorskip("cupy", reason="CuPy is not installed (its wheel needs no GPU): pip install cupy-cuda12x")
+    pytest.importorskip("cupy",
+                        reason="CuPy is not installed (its wheel needs no GPU): pip install cupy-cuda12x")
     assert list(problems(cupy_surface.collect())) == []
 
 
@@ -169,14 +171,15 @@ class NumpyThing:
     collector = Uses()
     collector.visit(ast.parse(text))
     names = [name for name, _, _ in collector.found]
-    assert names == ["cupy.no_such", "cupy.linalg.nothing", "cupy.sum", "cupy.add", "cupy.add.reduceat", "cupy.take",
-                     "cupy.exp"]
+    assert names == ["cupy.no_such", "cupy.linalg.nothing", "cupy.sum", "cupy.add", "cupy.add.reduceat",
+                     "cupy.take", "cupy.exp"]
     facts = cupy_surface.stored()
     for name in names[:2]:
         with pytest.raises(KeyError):
             entry(facts, name)
     calls = {name: call for name, call, _ in collector.found}
-    assert misused(entry(facts, "cupy.sum"), calls["cupy.sum"]) and misused(entry(facts, "cupy.add"), calls["cupy.add"])
+    assert misused(entry(facts, "cupy.sum"), calls["cupy.sum"])
+    assert misused(entry(facts, "cupy.add"), calls["cupy.add"])
     assert "5 positional" in misused(entry(facts, "cupy.take"), calls["cupy.take"])
     assert misused(entry(facts, "cupy.exp"), calls["cupy.exp"]) is None
     assert misused(facts["cupy.ndarray"]["sum"], collector.methods[0][1])

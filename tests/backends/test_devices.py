@@ -45,7 +45,11 @@ def without_cupy(monkeypatch, error=None):
         import importlib.util
 
         spec = importlib.util.find_spec
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "cupy" else spec(name, *a))
+
+        def find_spec(name, *args):
+            return None if name == "cupy" else spec(name, *args)
+
+        monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
 
 def stand_in(monkeypatch, **changes):
@@ -65,10 +69,11 @@ def fails(error):
     return call
 
 
-# ---- what there is --------------------------------------------------------------------------------------
+# ---- what there is -------------------------------------------------------------------------------
 def test_gpu_without_cupy(fresh):
     without_cupy(fresh)
-    with pytest.raises(DeviceError, match=r"needs CuPy, which is not installed: pip install 'gpukeras\[cuda12\]'"):
+    with pytest.raises(DeviceError,
+                       match=r"needs CuPy, which is not installed: pip install 'gpukeras\[cuda12\]'"):
         keras.config.set_device("gpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -129,7 +134,8 @@ def test_unknown_names(name):
 
 
 def test_numbers_beyond_the_last_device():
-    with installed(), pytest.raises(DeviceError, match="'gpu:2' cannot be used: this machine has 2 CUDA device"):
+    with installed(), pytest.raises(DeviceError,
+                                    match="'gpu:2' cannot be used: this machine has 2 CUDA device"):
         backends.resolve("gpu:2")
 
 
@@ -142,10 +148,11 @@ def test_spellings():
 
 def test_import_touches_no_cupy():
     code = "import sys, gpukeras, gpukeras.models, gpukeras.layers; assert 'cupy' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
+    subprocess.run([sys.executable, "-c", code], check=True,
+                   env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
 
 
-# ---- where things go ---------------------------------------------------------------------------------------
+# ---- where things go -----------------------------------------------------------------------------
 def test_scopes_nest():
     with fake_device("gpu:0"):
         assert ops.ones(1).device == "gpu:0"
@@ -168,7 +175,8 @@ def test_mixed_devices_are_named():
             there = ops.ones((2, 2))
         with backends.device_scope("cpu"):
             host = ops.ones((2, 2))
-        for one, other, names in ((here, there, "gpu:0 and gpu:1"), (here, host, "(cpu and gpu:0|gpu:0 and cpu)")):
+        for one, other, names in ((here, there, "gpu:0 and gpu:1"),
+                                  (here, host, "(cpu and gpu:0|gpu:0 and cpu)")):
             for f in (ops.add, ops.matmul, lambda a, b: ops.concatenate([a, b])):
                 with pytest.raises(DeviceError, match=names):
                     f(one, other)
@@ -222,7 +230,8 @@ def test_generators_and_constants_belong_to_their_device():
             other = keras.random.normal((4,))
             second = keras.random.uniform((3,), seed=seeds)
         assert (one.device, other.device, first.device, second.device) == ("gpu:0", "gpu:1", "gpu:0", "gpu:1")
-        for make in (keras.initializers.GlorotUniform(1), keras.initializers.Orthogonal(1), keras.initializers.Zeros()):
+        for make in (keras.initializers.GlorotUniform(1), keras.initializers.Orthogonal(1),
+                     keras.initializers.Zeros()):
             here = Variable(make, shape=(3, 3))
             with backends.device_scope("cpu"):
                 host = Variable(make, shape=(3, 3))
@@ -230,20 +239,23 @@ def test_generators_and_constants_belong_to_their_device():
             np.testing.assert_array_equal(here.numpy(), host.numpy())
 
 
-# ---- the stand-in keeps its promises ----------------------------------------------------------------------
+# ---- the stand-in keeps its promises -------------------------------------------------------------
 def test_the_stand_in_is_strict():
     with fake_device() as backend:
         xp, x = backend.xp, backend.asarray(np.arange(6.0).reshape(2, 3))
-        for convert in (float, int, bool, complex, list, lambda a: 0 in a, lambda a: a.item(), lambda a: a.tolist()):
+        for convert in (float, int, bool, complex, list, lambda a: 0 in a, lambda a: a.item(),
+                        lambda a: a.tolist()):
             with pytest.raises(Waits):
                 convert(x[0])
-        for mix in (lambda: x + np.ones(3), lambda: np.ones(3) + x, lambda: xp.add(x, np.ones(3)), lambda: np.exp(x),
-                    lambda: np.asarray(x), lambda: xp.concatenate([x, np.ones((2, 3))]), lambda: xp.where(x > 0, x, np.ones(3)),
-                    lambda: np.add(1, x), lambda: np.concatenate([x, x])):
+        for mix in (lambda: x + np.ones(3), lambda: np.ones(3) + x, lambda: xp.add(x, np.ones(3)),
+                    lambda: np.exp(x), lambda: np.asarray(x), lambda: xp.concatenate([x, np.ones((2, 3))]),
+                    lambda: xp.where(x > 0, x, np.ones(3)), lambda: np.add(1, x),
+                    lambda: np.concatenate([x, x])):
             with pytest.raises(TypeError):
                 mix()
-        for unknown in (lambda: xp.sum(x, where=x > 0), lambda: xp.add(x, x, where=x > 0), lambda: x.max(initial=0),
-                        lambda: xp.take(x, x, mode="clip"), lambda: xp.argsort(x, stable=True), lambda: x.sum(where=1)):
+        for unknown in (lambda: xp.sum(x, where=x > 0), lambda: xp.add(x, x, where=x > 0),
+                        lambda: x.max(initial=0), lambda: xp.take(x, x, mode="clip"),
+                        lambda: xp.argsort(x, stable=True), lambda: x.sum(where=1)):
             with pytest.raises(TypeError):
                 unknown()
         for missing in ("apply_over_axes_", "block_", "errstate", "float128"):
@@ -277,4 +289,5 @@ def test_special_functions_keep_their_type(dtype):
             found = getattr(backend, name)(backend.asarray(values))
             assert found.dtype == dtype
             expected = getattr(backends.CPU, name)(values.astype("float64"))
-            np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=2e-3 if dtype == "float16" else 1e-5)
+            np.testing.assert_allclose(backend.to_numpy(found), expected,
+                                       rtol=2e-3 if dtype == "float16" else 1e-5)

@@ -1,4 +1,4 @@
-"""Training on a device, here the stand-in for a GPU: nothing waits, data moves once, files fit every device."""
+"""Training on a device, here the stand-in for a GPU: nothing waits, data moves once, files fit all."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,8 @@ def mlp(noise=1.0):
 def convnet(noise=1.0):
     model = keras.Sequential([
         layers.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(),
-        layers.MaxPooling2D(), layers.SpatialDropout2D(0.2 * noise), layers.Flatten(), layers.Dropout(0.3 * noise),
+        layers.MaxPooling2D(), layers.SpatialDropout2D(0.2 * noise), layers.Flatten(),
+        layers.Dropout(0.3 * noise),
         layers.Dense(1, activation="sigmoid"),
     ])
     return model, "binary_crossentropy", ["accuracy", "AUC"]

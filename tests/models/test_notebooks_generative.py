@@ -11,7 +11,7 @@ IMAGES = rng.random((32, 8, 8, 1)).astype("float32")
 FLAT = IMAGES.reshape(32, 64)
 
 
-# ---- autoencoders ------------------------------------------------------------------------------------------
+# ---- autoencoders --------------------------------------------------------------------------------
 def test_autoencoder_with_separate_encoder_and_decoder():
     """The first Keras tutorial: three models that share layers."""
     input_img = keras.Input(shape=(64,))
@@ -23,17 +23,20 @@ def test_autoencoder_with_separate_encoder_and_decoder():
     decoder_layer = autoencoder.layers[-1]
     decoder = keras.Model(encoded_input, decoder_layer(encoded_input))
     autoencoder.compile(optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy")
-    history = autoencoder.fit(FLAT, FLAT, epochs=20, batch_size=8, shuffle=True, validation_data=(FLAT, FLAT), verbose=0)
+    history = autoencoder.fit(FLAT, FLAT, epochs=20, batch_size=8, shuffle=True,
+                              validation_data=(FLAT, FLAT), verbose=0)
     assert history.history["val_loss"][-1] < history.history["val_loss"][0]
     codes = encoder.predict(FLAT, verbose=0)
-    np.testing.assert_allclose(decoder.predict(codes, verbose=0), autoencoder.predict(FLAT, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(decoder.predict(codes, verbose=0), autoencoder.predict(FLAT, verbose=0),
+                               rtol=1e-5)
 
 
 def test_convolutional_denoising_autoencoder():
     noisy = np.clip(IMAGES + 0.2 * rng.normal(size=IMAGES.shape), 0.0, 1.0)  # float64, as notebooks have it
     model = keras.Sequential([
         keras.Input((8, 8, 1)),
-        layers.Conv2D(4, (3, 3), activation="relu", padding="same"), layers.MaxPooling2D((2, 2), padding="same"),
+        layers.Conv2D(4, (3, 3), activation="relu", padding="same"),
+        layers.MaxPooling2D((2, 2), padding="same"),
         layers.Conv2D(4, (3, 3), activation="relu", padding="same"), layers.UpSampling2D((2, 2)),
         layers.Conv2D(1, (3, 3), activation="sigmoid", padding="same"),
     ])
@@ -66,7 +69,8 @@ def vae_parts():
     z = Sampling()([z_mean, z_log_var])
     encoder = keras.Model(inputs, [z_mean, z_log_var, z], name="encoder")
     latent = keras.Input(shape=(2,))
-    decoder = keras.Model(latent, layers.Dense(64, activation="sigmoid")(layers.Dense(16, activation="relu")(latent)),
+    decoder = keras.Model(latent,
+                          layers.Dense(64, activation="sigmoid")(layers.Dense(16, activation="relu")(latent)),
                           name="decoder")
     return encoder, decoder
 
@@ -144,20 +148,23 @@ def test_vae_with_add_loss_inside_a_layer():
     inputs = keras.Input((64,))
     x = layers.Dense(8, activation="relu")(inputs)
     mean, log_var = KL()([layers.Dense(2)(x), layers.Dense(2)(x)])
-    z = layers.Lambda(lambda p: p[0] + ops.exp(0.5 * p[1]) * keras.random.normal(ops.shape(p[0])))([mean, log_var])
+    draw = layers.Lambda(lambda p: p[0] + ops.exp(0.5 * p[1]) * keras.random.normal(ops.shape(p[0])))
+    z = draw([mean, log_var])
     model = keras.Model(inputs, layers.Dense(64, activation="sigmoid")(z))
     model.compile("adam", "binary_crossentropy")
     losses = model.fit(FLAT, FLAT, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0] and len(model.losses) == 1
 
 
-# ---- GANs --------------------------------------------------------------------------------------------------
+# ---- GANs ----------------------------------------------------------------------------------------
 def generator_and_discriminator():
     generator = keras.Sequential([keras.Input((4,)), layers.Dense(16), layers.LeakyReLU(negative_slope=0.2),
-                                  layers.Dense(64, activation="sigmoid"), layers.Reshape((8, 8, 1))], name="generator")
+                                  layers.Dense(64, activation="sigmoid"), layers.Reshape((8, 8, 1))],
+                                  name="generator")
     discriminator = keras.Sequential([
-        keras.Input((8, 8, 1)), layers.Conv2D(4, 3, strides=2, padding="same"), layers.LeakyReLU(negative_slope=0.2),
-        layers.GlobalMaxPooling2D(), layers.Dense(1)], name="discriminator")
+        keras.Input((8, 8, 1)), layers.Conv2D(4, 3, strides=2, padding="same"),
+        layers.LeakyReLU(negative_slope=0.2), layers.GlobalMaxPooling2D(), layers.Dense(1)],
+        name="discriminator")
     return generator, discriminator
 
 
@@ -208,7 +215,8 @@ class GAN(keras.Model):
 def test_gan_with_two_optimizers_in_train_step(tmp_path):
     generator, discriminator = generator_and_discriminator()
     gan = GAN(discriminator=discriminator, generator=generator, latent_dim=4)
-    gan.compile(keras.optimizers.Adam(3e-3), keras.optimizers.Adam(3e-3), keras.losses.BinaryCrossentropy(from_logits=True))
+    gan.compile(keras.optimizers.Adam(3e-3), keras.optimizers.Adam(3e-3),
+                keras.losses.BinaryCrossentropy(from_logits=True))
     before = [w.copy() for w in gan.get_weights()]
 
     class Monitor(keras.callbacks.Callback):
@@ -287,9 +295,12 @@ def test_wgan_gradient_penalty():
 def test_gan_of_the_old_kind_with_train_on_batch():
     """Standalone Keras: compile, freeze, stack, compile again; labels of shape (n, 1)."""
     generator, _ = generator_and_discriminator()
-    discriminator = keras.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(8, activation="relu"),
-                                      layers.Dense(1, activation="sigmoid")])
-    discriminator.compile(loss="binary_crossentropy", optimizer=keras.optimizers.Adam(0.001, 0.5), metrics=["accuracy"])
+    discriminator = keras.Sequential([
+        layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(8, activation="relu"),
+        layers.Dense(1, activation="sigmoid"),
+    ])
+    discriminator.compile(loss="binary_crossentropy", optimizer=keras.optimizers.Adam(0.001, 0.5),
+                          metrics=["accuracy"])
     z = keras.Input(shape=(4,))
     discriminator.trainable = False
     combined = keras.Model(z, discriminator(generator(z)))
@@ -304,11 +315,12 @@ def test_gan_of_the_old_kind_with_train_on_batch():
         d_loss_fake = discriminator.train_on_batch(gen_imgs, fake)
         d_loss = 0.5 * np.add(d_loss_real, d_loss_fake)
     assert any((a != b).any() for a, b in zip(frozen, discriminator.get_weights()))
-    text = "%d [D loss: %f, acc.: %.2f%%] [G loss: %f]" % (3, d_loss[0], 100 * d_loss[1], g_loss)  # noqa: UP031
+    values = (3, d_loss[0], 100 * d_loss[1], g_loss)
+    text = "%d [D loss: %f, acc.: %.2f%%] [G loss: %f]" % values  # noqa: UP031
     assert text.startswith("3 [D loss: 0.") or text.startswith("3 [D loss: 1.")
 
 
-# ---- looking into a network ---------------------------------------------------------------------------------
+# ---- looking into a network ----------------------------------------------------------------------
 def convnet():
     inputs = keras.Input((8, 8, 1))
     x = layers.Conv2D(4, 3, activation="relu", padding="same", name="first_conv")(inputs)

@@ -46,13 +46,13 @@ def reviews(n=48, words=20, length=8):
     return pad_sequences(texts, maxlen=length), labels
 
 
-# ---- text --------------------------------------------------------------------------------------------------
+# ---- text ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("stack", [
     lambda: [Embedding(20, 8, input_length=8), GlobalAveragePooling1D(), Dense(8, activation="relu")],
-    lambda: [Embedding(20, 8), Conv1D(8, 3, activation="relu"), MaxPooling1D(2), Conv1D(8, 2, activation="relu"),
-             GlobalMaxPooling1D()],
-    lambda: [Embedding(20, 8, mask_zero=True), Bidirectional(LSTM(6, return_sequences=True)), Bidirectional(GRU(4)),
-             Dropout(0.1)],
+    lambda: [Embedding(20, 8), Conv1D(8, 3, activation="relu"), MaxPooling1D(2),
+             Conv1D(8, 2, activation="relu"), GlobalMaxPooling1D()],
+    lambda: [Embedding(20, 8, mask_zero=True), Bidirectional(LSTM(6, return_sequences=True)),
+             Bidirectional(GRU(4)), Dropout(0.1)],
     lambda: [Embedding(20, 8, input_length=8), Flatten()],
 ], ids=["average", "conv1d", "bidirectional", "flatten"])
 def test_text_classifiers_learn(stack, capsys):
@@ -75,7 +75,8 @@ def test_pretrained_embeddings():
     matrix = rng.normal(size=(20, 5))
     x, y = reviews()
     for layer in (Embedding(20, 5, weights=[matrix], input_length=8, trainable=False),
-                  Embedding(20, 5, embeddings_initializer=keras.initializers.Constant(matrix), trainable=False)):
+                  Embedding(20, 5, embeddings_initializer=keras.initializers.Constant(matrix),
+                            trainable=False)):
         model = Sequential([layer, Flatten(), Dense(1, activation="sigmoid")])
         model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
         model.fit(x, y, epochs=1, verbose=0)
@@ -124,7 +125,9 @@ class TransformerBlock(Layer):
 
     def build(self, input_shape):
         shape = (input_shape[-1], self.dim)
-        self.wq, self.wk, self.wv = [self.add_weight(shape=shape, initializer="glorot_uniform", name=n) for n in "qkv"]
+        self.wq, self.wk, self.wv = [
+            self.add_weight(shape=shape, initializer="glorot_uniform", name=n) for n in "qkv"
+        ]
 
     def call(self, x, training=None, mask=None):
         q, k, v = x @ self.wq, x @ self.wk, x @ self.wv
@@ -162,7 +165,7 @@ def test_attention_by_hand_with_masks():
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
-# ---- sequence to sequence ------------------------------------------------------------------------------------
+# ---- sequence to sequence ------------------------------------------------------------------------
 def test_seq2seq_with_teacher_forcing_and_inference_models():
     """The character-level translator of the Keras blog, on reversing digits."""
     count, steps, tokens, latent = 60, 3, 6, 24
@@ -270,7 +273,7 @@ def test_additive_attention_between_encoder_and_decoder():
     assert losses[-1] < 0.8 * losses[0]
 
 
-# ---- time series ----------------------------------------------------------------------------------------------
+# ---- time series ---------------------------------------------------------------------------------
 def windows(series, size):
     return np.array([series[i:i + size] for i in range(len(series) - size)])[..., None], series[size:]
 
@@ -280,10 +283,12 @@ SERIES = np.sin(np.arange(80) * 0.3)
 
 def test_lstm_and_lstm_autoencoder_on_a_series():
     x, y = windows(SERIES, 10)
-    model = Sequential([LSTM(12, activation="tanh", return_sequences=True, input_shape=(10, 1)), LSTM(8), Dense(1)])
+    model = Sequential([LSTM(12, activation="tanh", return_sequences=True, input_shape=(10, 1)), LSTM(8),
+                        Dense(1)])
     model.compile(optimizer="adam", loss="mse", metrics=["mae", keras.metrics.RootMeanSquaredError()])
     stop = EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
-    history = model.fit(x, y, epochs=15, batch_size=16, validation_data=(x[-10:], y[-10:]), callbacks=[stop], verbose=0)
+    history = model.fit(x, y, epochs=15, batch_size=16, validation_data=(x[-10:], y[-10:]), callbacks=[stop],
+                        verbose=0)
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     assert {"mae", "root_mean_squared_error"} <= set(history.history)
     forecast = x[-1]
@@ -335,7 +340,7 @@ def test_cnn_lstm_with_time_distributed():
     assert model.predict(frames[:2, :2], verbose=0).shape == (2, 2)
 
 
-# ---- siamese ------------------------------------------------------------------------------------------------
+# ---- siamese -------------------------------------------------------------------------------------
 def test_siamese_network_with_lambda_distance_and_contrastive_loss():
     def euclidean_distance(vects):
         x, y = vects
@@ -347,7 +352,8 @@ def test_siamese_network_with_lambda_distance_and_contrastive_loss():
 
     def contrastive_loss(y_true, y_pred):
         margin = 1
-        return ops.mean(y_true * ops.square(y_pred) + (1 - y_true) * ops.square(ops.maximum(margin - y_pred, 0)))
+        apart = ops.square(ops.maximum(margin - y_pred, 0))
+        return ops.mean(y_true * ops.square(y_pred) + (1 - y_true) * apart)
 
     def accuracy(y_true, y_pred):
         return ops.mean(ops.equal(y_true, ops.cast(y_pred < 0.5, y_true.dtype)))

@@ -48,7 +48,10 @@ def collect() -> dict:
         cls = getattr(importlib.import_module(home), leaf)
         found[name] = {n: _entry(getattr(cls, n)) for n in sorted(dir(cls)) if not n.startswith("_")}
         found[home][leaf] = {}  # some modules make their classes on demand and do not list them
-    return {room: names if isinstance(names, str) else dict(sorted(names.items())) for room, names in found.items()}
+    return {
+        room: names if isinstance(names, str) else dict(sorted(names.items()))
+        for room, names in found.items()
+    }
 
 
 def _entry(thing) -> dict:

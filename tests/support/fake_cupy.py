@@ -3,10 +3,10 @@
 Arrays here keep their values in NumPy arrays, but are none: what CuPy does not have, does not take or answers
 differently is so here as well.
 
-- Only names and parameters of the real wheel exist (``cupy_surface.json``); result types follow its ufunc loops.
+- Only names and parameters of the real wheel exist (``cupy_surface.json``); result types follow its ufuncs.
 - Host arrays and device arrays do not mix, nor do those of two devices; results of one element stay arrays.
-- Nothing turns into host data by itself. ``cupy.asnumpy`` does, and is counted in ``state.waits`` together with
-  functions whose result shape depends on values; inside ``forbid_waiting`` they raise ``Waits``.
+- Nothing turns into host data by itself. ``cupy.asnumpy`` does, and is counted in ``state.waits`` together
+  with functions whose result shape depends on values; inside ``forbid_waiting`` they raise ``Waits``.
 - New memory holds rubbish; out-of-range indices wrap; of values that meet in one place any may stay.
 - An array lives on the device current when it was made, and can be used only while that one is current.
 """
@@ -26,16 +26,19 @@ DEVICES = 2
 KINDS = "biufc"
 # Functions that read values to find the shape of their result, or to check them.
 READING = {
-    "nonzero", "flatnonzero", "argwhere", "unique", "unique_values", "unique_counts", "unique_inverse", "unique_all",
-    "compress", "extract", "bincount", "histogram", "histogram_bin_edges", "trim_zeros", "place", "choose", "union1d",
-    "setdiff1d", "intersect1d", "array_equiv_host", "ravel_multi_index", "unravel_index", "putmask_host", "interp",
+    "nonzero", "flatnonzero", "argwhere", "unique", "unique_values", "unique_counts", "unique_inverse",
+    "unique_all", "compress", "extract", "bincount", "histogram", "histogram_bin_edges", "trim_zeros",
+    "place", "choose", "union1d", "setdiff1d", "intersect1d", "array_equiv_host", "ravel_multi_index",
+    "unravel_index", "putmask_host", "interp",
 }
 AT_DTYPES = {  # what ``ufunc.at`` has atomic operations for
     "add": ("int32", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128"),
     "maximum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
     "minimum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
 }
-HOST_ANSWERS = {"result_type", "can_cast", "finfo", "iinfo", "dtype", "broadcast_shapes", "promote_types", "ndim"}
+HOST_ANSWERS = {
+    "result_type", "can_cast", "finfo", "iinfo", "dtype", "broadcast_shapes", "promote_types", "ndim",
+}
 
 
 class Waits(AssertionError):
@@ -73,7 +76,7 @@ def _wait(what: str) -> None:
     state.waits += 1
 
 
-# ---- to and from NumPy -------------------------------------------------------------------------------------
+# ---- to and from NumPy ---------------------------------------------------------------------------
 def _plain(value):
     """Return the host twin of an argument; refuse what CuPy refuses."""
     if isinstance(value, ndarray):
@@ -142,7 +145,7 @@ def _wrapped_take(args, kwargs):
     return [x, ndarray._of(indices._host % max(n, 1)), *rest]
 
 
-# ---- ufuncs ------------------------------------------------------------------------------------------------
+# ---- ufuncs --------------------------------------------------------------------------------------
 class ufunc:
     """An elementwise function with the loops of the real one."""
 
@@ -156,7 +159,9 @@ class ufunc:
     def __call__(self, *args, **kwargs):
         unknown = set(kwargs) - {"out", "dtype", "casting"}
         if unknown:
-            raise TypeError(f"{self.name}: the wheel's ufuncs take out, dtype and casting, came {sorted(unknown)}")
+            raise TypeError(
+                f"{self.name}: the wheel's ufuncs take out, dtype and casting, came {sorted(unknown)}"
+            )
         inputs, out = args[: self.nin], args[self.nin :]
         out = out or kwargs.pop("out", ())
         out = out if isinstance(out, tuple) else () if out is None else (out,)
@@ -202,10 +207,13 @@ class ufunc:
             raise TypeError(f"{self.name}.at: no atomic operation on {a.dtype}")
         key = _key(a, indices)
         value = _plain(b)
-        getattr(np, self.name).at(_plain(a), key, value if value is None else np.asarray(value).astype(a.dtype))
+        getattr(np, self.name).at(_plain(a), key,
+                                  value if value is None else np.asarray(value).astype(a.dtype))
 
     def _refuse(self, *args, **kwargs):
-        raise AttributeError(f"{self.name}: reduce, accumulate, reduceat and outer exist for few ufuncs of CuPy")
+        raise AttributeError(
+            f"{self.name}: reduce, accumulate, reduceat and outer exist for few ufuncs of CuPy"
+        )
 
     reduce = accumulate = reduceat = outer = _refuse
 
@@ -216,12 +224,13 @@ def _scalar_or_host(name, x):
     raise TypeError(f"{name}: Unsupported type {type(x)}")
 
 
-# ---- arrays ------------------------------------------------------------------------------------------------
+# ---- arrays --------------------------------------------------------------------------------------
 class Flags:
     """CuPy's flags: three of them, none writeable."""
 
     def __init__(self, flags):
-        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+        self.c_contiguous, self.f_contiguous = flags.c_contiguous, flags.f_contiguous
+        self.owndata = flags.owndata
 
 
 class ndarray:
@@ -275,15 +284,15 @@ class ndarray:
 
     def __array__(self, *args, **kwargs):
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array "
-            "explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
+            "array explicitly."
         )
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __contains__ = item = tolist = _implicit
     tobytes = dump = dumps = tofile = __format__ = _implicit
 
     def __iter__(self):
-        if self.ndim < 2:  # rows are views and wait for nothing; going through single elements is always a slip
+        if self.ndim < 2:  # rows are views and wait for nothing; going through single elements is a slip
             raise Waits("iteration over the elements of a device array")
         return (self[i] for i in range(len(self)))
 
@@ -356,7 +365,9 @@ def _key(array, key, reading=False):
                     found.append(part)
                     continue
                 if part.dtype.kind not in "iu":
-                    raise IndexError(f"arrays used as indices must be of integer or boolean type, came {part.dtype}")
+                    raise IndexError(
+                        f"arrays used as indices must be of integer or boolean type, came {part.dtype}"
+                    )
                 n = array.shape[axis]
                 part = np.where(part < 0, part + n, part) % max(n, 1) if n else part
             axis += 1
@@ -378,8 +389,10 @@ def _method(name, entry):
         if name in READING or name == "repeat" and args and isinstance(args[0], ndarray):
             _wait(name)
         out = kwargs.get("out")
-        return _call(f"ndarray.{name}", getattr(_plain(self), name), entry, _takes(self, name, args, kwargs), kwargs) \
-            if out is None else _into(out, _plain(self), name, args, kwargs)
+        if out is not None:
+            return _into(out, _plain(self), name, args, kwargs)
+        taken = _takes(self, name, args, kwargs)
+        return _call(f"ndarray.{name}", getattr(_plain(self), name), entry, taken, kwargs)
 
     return method
 
@@ -422,7 +435,7 @@ def _bind_methods(functions):
         setattr(ndarray, f"__{short}__", lambda self, f=f: f(self))
 
 
-# ---- devices -----------------------------------------------------------------------------------------------
+# ---- devices -------------------------------------------------------------------------------------
 class Device:
     """One of the devices of the stand-in."""
 
@@ -453,7 +466,7 @@ class Device:
         _wait("synchronize")
 
 
-# ---- the module --------------------------------------------------------------------------------------------
+# ---- the module ----------------------------------------------------------------------------------
 class _Module(types.ModuleType):
     """A module that has what the wheel has, computed by NumPy."""
 
@@ -560,7 +573,7 @@ def _allow_synchronize(allow):
 
 
 def _special(name):
-    """Return a function of ``cupyx.scipy.special`` with its loops, from the float64 code of our CPU backend."""
+    """Return a function of ``cupyx.scipy.special`` with its loops, from our CPU backend's float64 code."""
     from gpukeras import backends
 
     f = getattr(backends.CPU, name)
@@ -579,19 +592,23 @@ def make() -> dict[str, types.ModuleType]:
     """Return the modules of the stand-in by name, as ``sys.modules`` takes them."""
     runtime = _Module("cupy.cuda.runtime", types.SimpleNamespace(), {
         "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": _getDeviceCount,
-        "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30), "getDevice": lambda: state.device,
+        "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30),
+        "getDevice": lambda: state.device,
     })
     cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
-        "runtime": runtime, "Device": Device, "is_available": lambda: True, "get_device_id": lambda: state.device,
+        "runtime": runtime, "Device": Device, "is_available": lambda: True,
+        "get_device_id": lambda: state.device,
     })
     tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
     special = {
         "__version__": stored()["version"], "ndarray": ndarray, "ufunc": ufunc, "array": _array,
         "asarray": _asarray, "asanyarray": _asarray, "asnumpy": _asnumpy, "empty": _empty,
-        "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda, "linalg": _Module("cupy.linalg", np.linalg),
+        "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda,
+        "linalg": _Module("cupy.linalg", np.linalg),
         "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
         "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
-        "random": _Module("cupy.random", types.SimpleNamespace(), {"Generator": _Generator, "Philox4x3210": _Philox}),
+        "random": _Module("cupy.random", types.SimpleNamespace(),
+                          {"Generator": _Generator, "Philox4x3210": _Philox}),
     }
     cupy = _Module("cupy", np, special)
     names = ("erf", "erfc", "erfinv")
