@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from gpukeras.backends.update import scalar
 from gpukeras.tensor import Tensor
@@ -16,15 +15,6 @@ class AdjustMixin(RateMixin):
     """Changes to gradients before the rule, and to weights before and after it, on the flat buffers."""
 
     # Set by Optimizer and the other parts of it.
-    built: bool
-    weight_decay: Any
-    clipnorm: Any
-    clipvalue: Any
-    global_clipnorm: Any
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    _trainable_variables: list
     _segments: list
     _model_variables_moving_average: list
     _accumulated_gradients: list

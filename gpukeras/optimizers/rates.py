@@ -7,8 +7,6 @@ somebody assigned to the variables.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -16,18 +14,11 @@ from gpukeras import dtypes
 from gpukeras.tensor import Tensor, Variable, to_array
 
 from .schedules import LearningRateSchedule
+from .settings import Settings
 
 
-class RateMixin:
+class RateMixin(Settings):
     """``learning_rate``, ``lr``, ``decay`` and ``iterations``."""
-
-    # Set by Optimizer and the other parts of it.
-    name: str
-    decay: float
-    gradient_accumulation_steps: int | None
-    _learning_rate: Any
-    _track: Callable[[Variable], None]
-    _untrack: Callable[[Variable], None]
 
     def _start_rate(self, learning_rate) -> None:
         """Take the constructor's learning rate and start counting."""

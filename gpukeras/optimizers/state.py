@@ -11,22 +11,13 @@ import numpy as np
 from gpukeras import backends
 from gpukeras.tensor import Variable, to_array
 
+from .settings import Settings
 
-class StateMixin:
+
+class StateMixin(Settings):
     """Slots, weights and ``get_config``."""
 
     # Set by Optimizer and the other parts of it.
-    name: str
-    decay: float
-    weight_decay: Any
-    clipnorm: Any
-    clipvalue: Any
-    global_clipnorm: Any
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: float | None
-    gradient_accumulation_steps: int | None
     _forget_layout: Callable[[], None]
     _rate_config: Callable[[], Any]
     _unknown: Callable[[list], str]
