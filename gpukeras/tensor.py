@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpukeras import backends, dtypes
-from gpukeras.symbolic import KerasTensor
+from gpukeras.symbolic import KerasTensor, auto_name
 
 new_uid = itertools.count(1).__next__
 layout_version = 0  # counts rebindings; optimizers look here to learn that a variable moved
@@ -178,7 +178,7 @@ class Variable(Tensor):
             self.array = self.array.copy(order="C")
         self.uid = new_uid()
         self.version = 0  # counts changes; a tape refuses to differentiate through values that are gone
-        self.name = name or "variable"
+        self.name = name or auto_name("variable")
         self.path = self.name
         self.autocast = autocast
         self.aggregation = aggregation

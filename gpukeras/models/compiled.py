@@ -128,6 +128,19 @@ class CompiledMetrics:
             ))
         return self._parts
 
+    name = "compile_metrics"
+
+    def result(self) -> dict:
+        """Return the results of all metrics by name."""
+        return {m.name: m.result() for m in self.metrics}
+
+    def reset_state(self) -> None:
+        """Start all metrics anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    reset_states = reset_state
+
     @property
     def built(self) -> bool:
         return self._parts is not None

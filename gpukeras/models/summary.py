@@ -157,7 +157,7 @@ def _totals(model) -> list[str]:
     trained, frozen = model.trainable_weights, model.non_trainable_weights
     slots = []
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None:
+    if getattr(optimizer, "built", False):  # what it holds before is a counter and a rate
         slots = [v for v in tree.flatten(getattr(optimizer, "variables", [])) if isinstance(v, Variable)]
     lines = []
     for title, variables in (("Total params", [*trained, *frozen, *slots]), ("Trainable params", trained),

@@ -253,8 +253,11 @@ class Trainer(Layer):
         found = [self._loss_tracker] if self.compiled else []
         if self._compile_loss is not None:
             found += self._compile_loss.metrics
-        if self._compile_metrics is not None:
-            found += self._compile_metrics.metrics
+        compiled = self._compile_metrics
+        if compiled is not None:
+            # Before the first batch nobody knows which metrics "accuracy" stands for: the whole stands for them,
+            # so that a train_step that updates every metric of this list can do so from the start.
+            found += compiled.metrics if compiled.built else [compiled]
         for layer in self._flatten_layers():
             # Of a nested compiled model only its layers' metrics count, not its own tracker of the loss.
             found += [m for m in layer._own_metrics() if m is not getattr(layer, "_loss_tracker", None)]
@@ -263,7 +266,7 @@ class Trainer(Layer):
     @property
     def metrics_names(self) -> list[str]:
         """Names of the metrics, in the order in which ``evaluate`` returns them."""
-        return [m.name for m in self.metrics]
+        return [m.name for m in self.metrics if m is not self._compile_metrics]
 
     def reset_metrics(self) -> None:
         """Set all metrics back to their start."""
@@ -367,7 +370,7 @@ class Trainer(Layer):
         for step, data in enumerate(source, 1):
             if begins and (every == 1 or step % every == 1):
                 runner.on_train_batch_begin(step - 1)
-            logs = train_step(pack_x_y_sample_weight(*data))
+            logs = _flat(train_step(pack_x_y_sample_weight(*data)))
             if ends and (every == 1 or step % every == 0 or step == source.steps):
                 runner.on_train_batch_end(step - 1, logs)
             if self.stop_training:
@@ -425,7 +428,7 @@ class Trainer(Layer):
         with autograd.no_recording():
             for step, data in enumerate(source, 1):
                 runner.on_test_batch_begin(step - 1)
-                logs = self.test_step(pack_x_y_sample_weight(*data))
+                logs = _flat(self.test_step(pack_x_y_sample_weight(*data)))
                 runner.on_test_batch_end(step - 1, logs)
                 if self.stop_evaluating:
                     break
@@ -494,7 +497,7 @@ class Trainer(Layer):
         if reset_metrics:
             self.reset_metrics()
         self._metrics_cached = None
-        logs = host_values(step(_one_batch(x, y, sample_weight, class_weight)) or {})
+        logs = host_values(_flat(step(_one_batch(x, y, sample_weight, class_weight))) or {})
         if return_dict:
             return logs
         values = list(logs.values())
@@ -535,6 +538,16 @@ def _one_batch(x, y, sample_weight, class_weight):
     count = len(first if hasattr(first, "__len__") else x)
     source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
     return pack_x_y_sample_weight(*next(iter(source)))
+
+
+def _flat(logs):
+    """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
+    if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):
+        flat: dict = {}
+        for name, value in logs.items():
+            flat.update(value if isinstance(value, Mapping) else {name: value})
+        return flat
+    return logs
 
 
 def _is_data_set(x) -> bool:

@@ -16,6 +16,7 @@ from gpukeras.saving import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from gpukeras.symbolic import clear_session
 
 from .arrays import normalize, to_categorical, to_ordinal
 from .files import get_file
@@ -30,6 +31,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
     "disable_interactive_logging",
