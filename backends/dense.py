@@ -24,15 +24,17 @@ class DenseMixin(ActivationMixin):
             self.sigmoid(y, out=y)
         return y
 
-    def dense_backward(self, dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias):
+    def dense_backward(self, dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias, out=None):
         """Return the gradients of ``x``, ``kernel`` and ``bias``, ``None`` for those not needed.
 
         ``y`` is the output of the forward pass (needed where there is an activation). The bias gradient may
-        share memory with ``dy``.
+        share memory with ``dy``. ``out`` takes the kernel gradient, where it is given and has its dtype.
         """
         dz = self.activation_backward(dy, y, activation)
         dx = dz.dot(kernel.T) if need_dx else None
-        dkernel = x.T.dot(dz) if need_dkernel else None
+        if out is not None and dz.dtype != out.dtype:
+            out = None
+        dkernel = x.T.dot(dz, out) if need_dkernel else None
         dbias = self.column_sum(dz) if need_dbias else None
         return dx, dkernel, dbias
 

@@ -305,7 +305,7 @@ def _power(xp, array, exponent: float, out) -> None:
 class NumpyUpdateMixin(UpdateMixin):
     """How NumPy goes through the rules: in pieces that fit the cache, with temporaries kept per thread."""
 
-    update_chunk = 65536
+    update_chunk = 131072
     direct_gradient = 65536
     flat_alignment = 64
     _temporaries = threading.local()

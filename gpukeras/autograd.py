@@ -22,6 +22,7 @@ from gpukeras.tensor import Tensor, Variable, new_uid, to_array
 class _State(threading.local):
     tapes: tuple = ()  # open tapes of this thread, outermost first
     autocast: str | None = None  # compute dtype of the layer being called, where it is not its variables'
+    places: dict | None = None  # uid -> where to write that variable's gradient, in the walk being made
 
 
 STATE = _State()
@@ -40,6 +41,15 @@ def is_tracked(tensor) -> bool:
         if tensor.uid in tape._tracked or (tensor.auto_watch and tape._watch_accessed):
             return True
     return False
+
+
+def take_place(variable):
+    """Return the array to which a vjp may write its whole gradient of ``variable``, or ``None``.
+
+    It is there for the first who asks: where a variable is used twice, the second gradient is added to it.
+    """
+    places = STATE.places
+    return places.pop(variable.uid, None) if places else None
 
 
 def record(name: str, inputs: Sequence, outputs: Sequence[Tensor], vjp: Callable) -> None:
@@ -208,19 +218,7 @@ class GradientTape:
         for leaf, seed in zip(targets, seeds):
             if leaf.uid:  # a target that no tape has seen depends on nothing
                 _accumulate(grads, leaf.uid, _seed(leaf, seed))
-        kept = {s.uid for s in flat_sources}
-        if self.persistent:
-            self._backward(grads, kept, list(self._records))
-        else:
-            self._used = True
-            records, self._records = self._records, []
-            before = STATE.tapes
-            if before:
-                STATE.tapes = tuple(t for t in before if t is not self)
-            try:
-                self._backward(grads, kept, records)
-            finally:
-                STATE.tapes = before
+        self._walk(grads, {s.uid for s in flat_sources}, None)
         found = []
         for source in flat_sources:
             grad = grads.get(source.uid) if source.uid in self._tracked else None
@@ -230,6 +228,48 @@ class GradientTape:
                 grad = Tensor(source.backend.asarray(grad.array))  # numbers belong to no device
             found.append(grad)
         return tree.pack_sequence_as(sources, found)
+
+    def gradient_at(self, target: Tensor, variables: Sequence[Variable], places: dict) -> list:
+        """Return the gradients of one target; ops may write them to ``places``, where one is given.
+
+        What a training step needs, without detours: it hands the gradients on to the optimizer, whose arrays
+        they may be, and forgets them.
+
+        Parameters
+        ----------
+        places : dict of int to array
+            By ``uid`` of the variable, of its shape and dtype. Used up.
+        """
+        if backends.several_gpus or self._used or not target.uid or type(target.array) is not np.ndarray:
+            return self.gradient(target, variables)
+        ones = backends.CPU.ones(1, target.array.dtype).reshape(target.array.shape) if (
+            target.array.size == 1) else np.ones_like(target.array)
+        kept = {v.uid for v in variables}
+        grads = {target.uid: Tensor(ones)}
+        self._walk(grads, kept, places)
+        tracked, found = self._tracked, []
+        for variable in variables:
+            grad = grads.get(variable.uid) if variable.uid in tracked else None
+            if grad is not None and isinstance(grad.array, np.generic):
+                grad = Tensor(np.asarray(grad.array))
+            found.append(grad)
+        return found
+
+    def _walk(self, grads: dict, kept: set, places: dict | None) -> None:
+        """Walk back outside of this tape; its records are kept only where it is persistent."""
+        tapes, places_before = STATE.tapes, STATE.places
+        STATE.places = places
+        try:
+            if self.persistent:
+                self._backward(grads, kept, list(self._records))
+                return
+            self._used = True
+            records, self._records = self._records, []
+            if tapes:
+                STATE.tapes = tuple(t for t in tapes if t is not self)
+            self._backward(grads, kept, records)
+        finally:
+            STATE.tapes, STATE.places = tapes, places_before
 
     def _backward(self, grads: dict, kept: set, records: list) -> None:
         """Walk ``records`` backwards, freeing each one, and collect gradients in ``grads``."""

@@ -18,8 +18,8 @@ from gpukeras import autograd, tree
 from gpukeras.autograd import GradientTape
 from gpukeras.callbacks.logs import Logs, host_values
 from gpukeras.layers.layer import Layer
-from gpukeras.models.compiled import CompiledLoss, CompiledMetrics
-from gpukeras.models.data import make_source, split_validation
+from gpukeras.models.compiled import CompiledLoss, CompiledMetrics, check_losses, looks_like_metrics
+from gpukeras.models.data import make_source, one_batch, split_validation, validation_parts
 from gpukeras.tensor import Tensor, Variable
 from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -84,7 +84,7 @@ class Trainer(Layer):
         if kwargs:
             known = list(inspect.signature(Trainer.compile).parameters)[1:-1]
             raise TypeError(f"compile: unknown arguments {sorted(kwargs)}; it takes {known}")
-        if _looks_like_metrics(loss_weights):  # tf.keras 2: metrics came third
+        if looks_like_metrics(loss_weights):  # tf.keras 2: metrics came third
             loss_weights, metrics = metrics, loss_weights
         self._compile_config = {
             "optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
@@ -96,7 +96,7 @@ class Trainer(Layer):
         names = self._known_output_names()
         self._compile_loss = None
         if loss is not None:
-            _check_names(loss)
+            check_losses(loss)
             self._compile_loss = CompiledLoss(loss, loss_weights, names)
         self._compile_metrics = None
         if metrics is not None or weighted_metrics is not None:
@@ -160,7 +160,8 @@ class Trainer(Layer):
         variables = self._trained_variables()
         self._loss_tracker.update_state(Tensor(loss.array), sample_weight=_batch_size(x))
         if variables:
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            places = self.optimizer.gradient_places(variables)
+            self.optimizer.apply(tape.gradient_at(loss, variables, places), variables)
         else:
             warnings.warn(f"model {self.name!r} has no trainable weights; fit changes nothing", stacklevel=3)
         return self.compute_metrics(x, y, y_pred, sample_weight)
@@ -255,8 +256,8 @@ class Trainer(Layer):
             found += self._compile_loss.metrics
         compiled = self._compile_metrics
         if compiled is not None:
-            # Before the first batch nobody knows which metrics "accuracy" stands for: the whole stands for them,
-            # so that a train_step that updates every metric of this list can do so from the start.
+            # Before the first batch nobody knows which metrics "accuracy" stands for: the whole stands for
+            # them, so that a train_step that updates every metric of this list can do so from the start.
             found += compiled.metrics if compiled.built else [compiled]
         for layer in self._flatten_layers():
             # Of a nested compiled model only its layers' metrics count, not its own tracker of the loss.
@@ -331,7 +332,7 @@ class Trainer(Layer):
                              workers)
         validation = None
         if validation_data is not None:
-            vx, vy, vw = _validation_parts(validation_data)
+            vx, vy, vw = validation_parts(validation_data)
             validation = make_source(vx, vy, vw, validation_batch_size or batch_size, validation_steps,
                                      what="validation_data", workers=workers)
         verbose = 1 if verbose == "auto" else int(verbose)
@@ -497,7 +498,7 @@ class Trainer(Layer):
         if reset_metrics:
             self.reset_metrics()
         self._metrics_cached = None
-        logs = host_values(_flat(step(_one_batch(x, y, sample_weight, class_weight))) or {})
+        logs = host_values(_flat(step(one_batch(x, y, sample_weight, class_weight))) or {})
         if return_dict:
             return logs
         values = list(logs.values())
@@ -506,7 +507,7 @@ class Trainer(Layer):
     def predict_on_batch(self, x):
         """Return the outputs for one batch as NumPy arrays."""
         with autograd.no_recording():
-            outputs = self.predict_step(_one_batch(x, None, None, None))
+            outputs = self.predict_step(one_batch(x, None, None, None))
         return tree.map_structure(lambda t: t.numpy() if isinstance(t, Tensor) else np.asarray(t), outputs)
 
     # ---- writing down --------------------------------------------------------------------------------
@@ -531,15 +532,6 @@ class Trainer(Layer):
 
 
 # ---- helpers -----------------------------------------------------------------------------------------
-def _one_batch(x, y, sample_weight, class_weight):
-    if _is_data_set(x):
-        raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
-    first = tree.flatten(x)[0] if tree.is_nested(x) else x
-    count = len(first if hasattr(first, "__len__") else x)
-    source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
-    return pack_x_y_sample_weight(*next(iter(source)))
-
-
 def _flat(logs):
     """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
     if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):
@@ -548,10 +540,6 @@ def _flat(logs):
             flat.update(value if isinstance(value, Mapping) else {name: value})
         return flat
     return logs
-
-
-def _is_data_set(x) -> bool:
-    return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "on_epoch_end"))
 
 
 def _batch_size(x) -> int:
@@ -571,36 +559,7 @@ def _takes_training(cls) -> bool:
     return _training_accepted[cls]
 
 
-def _validation_parts(validation_data):
-    if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
-        return unpack_x_y_sample_weight(tuple(validation_data))
-    if isinstance(validation_data, (tuple, list)):
-        raise ValueError(
-            f"validation_data must be (x, y) or (x, y, sample_weight), came {len(validation_data)} parts"
-        )
-    return validation_data, None, None
-
-
 def _validates(epoch: int, frequency) -> bool:
     if isinstance(frequency, (list, tuple, set)):
         return epoch + 1 in frequency
     return (epoch + 1) % int(frequency) == 0
-
-
-def _looks_like_metrics(value) -> bool:
-    from gpukeras.metrics import Metric
-
-    return value is not None and not isinstance(value, (int, float)) and any(
-        isinstance(leaf, (str, Metric)) or (callable(leaf) and not isinstance(leaf, (Tensor, np.ndarray)))
-        for leaf in tree.flatten(value)
-    )
-
-
-def _check_names(loss) -> None:
-    """Raise now for a misspelt loss, not at the first batch."""
-    from gpukeras import losses
-
-    for leaf in tree.flatten(loss):
-        if isinstance(leaf, str):
-            losses.get(leaf)
-

@@ -110,7 +110,8 @@ def fused_dense(x, kernel, bias=None, activation=None):
             return _composed(dy, x, kernel, bias, activation)
         d = dy.array
         dx, dkernel, dbias = backend.dense_backward(
-            d if d.ndim == 2 else d.reshape(y.shape), a, w, y, activation, *needs
+            d if d.ndim == 2 else d.reshape(y.shape), a, w, y, activation, *needs,
+            autograd.take_place(kernel) if needs[1] and w is kernel.array else None,
         )
         if dx is not None and len(lead) != 1:
             dx = dx.reshape(x.shape)

@@ -106,6 +106,10 @@ class Plan:
     runs : list of Run
     copies : list of (position, view)
         Gradients by their position in the call, and where their values go.
+    places : dict of int to array
+        The same by the variable's ``uid``.
+    proven : bool
+        Whether it is known which gradients come to their places by themselves.
     """
 
     def __init__(self, variables, indices, runs):
@@ -121,10 +125,12 @@ class Plan:
                 continue
             run.source = None
             self.copies += [(position[index], run.view(index)) for index, _ in run.places]
+        self.places = {self.variables[k].uid: view for k, view in self.copies}
+        self.proven = False
         self.decayed: list | None = None  # pieces of p under weight decay, found when first needed
 
 
-def make_plan(variables, segments, indices, whole: bool, separate: bool) -> Plan:
+def make_plan(variables, segments, indices, whole: bool, separate: bool, beside=frozenset()) -> Plan:
     """Cut the segments into runs.
 
     Parameters
@@ -135,6 +141,8 @@ def make_plan(variables, segments, indices, whole: bool, separate: bool) -> Plan
         Gather every gradient in the flat buffer, because something will change them there.
     separate : bool
         One run per variable, for rules that are not elementwise.
+    beside : set of int
+        Variables whose gradients are expected beside the others, large or not.
     """
     wanted = set(indices)
     runs = []
@@ -143,7 +151,7 @@ def make_plan(variables, segments, indices, whole: bool, separate: bool) -> Plan
         limit = math.inf if whole or backend.direct_gradient is None else backend.direct_gradient
         row: list = []
         for member in segment.members:
-            large = variables[member[0]].size >= limit
+            large = variables[member[0]].size >= limit and member[0] not in beside
             if row and (member[0] not in wanted or large or separate):
                 runs.append(Run(segment, row, variables, backend))
                 row = []

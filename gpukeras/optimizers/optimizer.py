@@ -183,6 +183,27 @@ class Optimizer(AdjustMixin, StateMixin):
                 self._lay_out_and_step(grads, indices)
         self._count_step()
 
+    def gradient_places(self, variables) -> dict:
+        """Return arrays, by ``uid`` of the variable, to which gradients may be written for the next ``apply``.
+
+        Those that are written there need no copy beside each other. Empty where the rule, or a subclass, may
+        keep the gradients that it gets.
+        """
+        known = self._trainable_variables
+        if not self._placing or tensor.layout_version != self._layout or len(variables) != len(known):
+            return {}
+        if not all(map(operator.is_, variables, known)):
+            return {}
+        self.__dict__["_placed"] = True
+        return dict(self._plan(self._all, self._changes_gradients(), True).places)
+
+    def _changes_gradients(self) -> bool:
+        """Tell whether anything is done to the gradients before the rule sees them."""
+        return bool(
+            self.gradient_accumulation_steps or self.clipnorm or self.clipvalue or self.global_clipnorm
+            or self.loss_scale_factor is not None
+        )
+
     def _lay_out_and_step(self, grads, indices) -> None:
         if tensor.layout_version != self._layout:
             self._lay_out()
@@ -249,12 +270,13 @@ class Optimizer(AdjustMixin, StateMixin):
     def _step_on(self, grads, indices) -> None:
         """Clip, decay, update, average, constrain: the order of Keras."""
         steps = self.gradient_accumulation_steps
-        whole = bool(
-            steps or self.clipnorm or self.clipvalue or self.global_clipnorm or self.loss_scale_factor is not
-            None
-        )
-        plan = self._plan(indices, whole)
+        whole, placed = self._changes_gradients(), self._placed
+        plan = self._plan(indices, whole, placed)
         self._gather(plan, grads)
+        if placed:
+            self.__dict__["_placed"] = False
+            if not plan.proven:
+                self._prove(plan, grads)
         if whole and self.loss_scale_factor is not None:
             for run in plan.runs:
                 run.backend.xp.divide(run.g, run.p.dtype.type(self.loss_scale_factor), run.g)
@@ -284,9 +306,20 @@ class Optimizer(AdjustMixin, StateMixin):
         """Copy gradients beside each other."""
         for position, view in plan.copies:
             array = grads[position].array
+            if array is view:
+                continue
             if array.shape != view.shape or type(array) is not type(view):
                 self._check_gradient(plan.variables[position], array)
             view[...] = array
+
+    def _prove(self, plan, grads) -> None:
+        """Learn which large gradients do not come to their places: later plans use them where they lie."""
+        plan.proven = True
+        for position, view in plan.copies:
+            limit = self._trainable_variables[plan.indices[position]].backend.direct_gradient
+            if limit is not None and view.size >= limit and grads[position].array is not view:
+                self._unplaced.add(plan.indices[position])
+                self._plans.clear()
 
     def _gradient_in_place(self, run, grads):
         """Return one large gradient as a vector: where it lies, if its layout allows."""
@@ -392,6 +425,8 @@ class Optimizer(AdjustMixin, StateMixin):
     # ---- layout ---
     def _forget_layout(self) -> None:
         self._layout = -1
+        self._placing = self._placed = False  # whether places may be given out, and were for this step
+        self._unplaced: set[int] = set()
         self._segments: list[flat.Segment] = []
         self._plans: dict = {}
         self._all = tuple(range(len(self._trainable_variables)))
@@ -411,17 +446,21 @@ class Optimizer(AdjustMixin, StateMixin):
             self._plans.clear()
         self._layout = tensor.layout_version
         self._fused = _has_flat_rule(type(self))
+        self._placing = self._fused and type(self).apply is Optimizer.apply
 
-    def _plan(self, indices, whole: bool):
+    def _plan(self, indices, whole: bool, placed: bool = False):
         if not self._segments or tensor.layout_version != self._layout:
             self._lay_out()
-        plan = self._plans.get((indices, whole))
+        plan = self._plans.get((indices, whole, placed))
         if plan is None:
             if len(self._plans) > 16:  # gradients that come and go: do not keep a buffer for each combination
                 self._plans.clear()
             separate = not self.elementwise
-            plan = flat.make_plan(self._trainable_variables, self._segments, indices, whole, separate)
-            self._plans[indices, whole] = plan
+            beside = set(indices) - self._unplaced if placed else set()
+            plan = flat.make_plan(
+                self._trainable_variables, self._segments, indices, whole, separate, beside
+            )
+            self._plans[indices, whole, placed] = plan
         return plan
 
 

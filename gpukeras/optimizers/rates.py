@@ -54,10 +54,11 @@ class RateMixin(Settings):
         return self._iterations
 
     def _count_step(self) -> None:
-        step, counter = self._host_step(), self._iterations
-        counter.array += 1
+        step, counter = self._host_step() + 1, self._iterations
+        counter.array[...] = step
         counter.version += 1
-        self._step, self._step_version = step + 1, counter.version
+        state = self.__dict__  # plain numbers: no need to ask whether they are variables to track
+        state["_step"], state["_step_version"] = step, counter.version
 
     def _host_step(self) -> int:
         """Return the number of ``apply`` calls so far."""
