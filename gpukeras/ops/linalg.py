@@ -12,6 +12,7 @@ from gpukeras.backends import shapes
 from gpukeras.op import op
 from gpukeras.ops.control import jvp  # noqa: F401  (keras.ops.linalg.jvp)
 from gpukeras.ops.core import as_tensor, no_gradient
+from gpukeras.ops.math import unbroadcast
 from gpukeras.ops.products import matmul
 from gpukeras.ops.reduction import _safe_sqrt
 from gpukeras.tensor import Tensor
@@ -122,7 +123,8 @@ def _solve_shape(a, b, lower=False):
     size = b[-2] if len(b) == len(a) else b[-1]
     if None not in (size, a[-1]) and size != a[-1]:
         raise ValueError(f"solve: a {tuple(a)} and b {tuple(b)} do not fit; expected {a[-1]} rows in b")
-    return tuple(b)
+    rows = 2 if len(b) == len(a) else 1
+    return (*shapes.broadcast(a[:-2], b[:-rows]), *b[-rows:])
 
 
 def _solve(name, a, b, prepare, again):
@@ -134,18 +136,21 @@ def _solve(name, a, b, prepare, again):
     work = "float32" if kind == "float16" else kind
     xp = a.backend.xp
     vector = b.ndim == a.ndim - 1
-    right = b.array.astype(work, copy=False)
+    left, right = prepare(xp, a.array.astype(work, copy=False)), b.array.astype(work, copy=False)
     right = right[..., None] if vector else right
-    y = _linalg_call(name, xp.linalg.solve, prepare(xp, a.array.astype(work, copy=False)), right)
+    if left.shape[:-2] != right.shape[:-2]:  # CuPy's solve does not broadcast
+        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        left, right = (xp.broadcast_to(m, (*batch, *m.shape[-2:])) for m in (left, right))
+    y = _linalg_call(name, xp.linalg.solve, left, right)
     y = (y[..., 0] if vector else y).astype(kind, copy=False)
 
     def vjp(dy):
         db = again(dy)
         if not a.uid:
-            return None, db
+            return None, unbroadcast(db, b)
         x = _known(y, lambda: ops.solve(a, b) if name == "solve" else None)
         da = db[..., :, None] * x[..., None, :] if vector else matmul(db, _t(x))
-        return -da, db
+        return unbroadcast(-da, a), unbroadcast(db, b)
 
     return y, vjp
 
@@ -184,7 +189,8 @@ def solve_triangular(a, b, lower=False):
         if _STATE.tapes:
             vector = b.ndim == a.ndim - 1
             db, x = solve_triangular(_t(a), dy, not lower), solve_triangular(a, b, lower)
-            da = -(db[..., :, None] * x[..., None, :] if vector else matmul(db, _t(x)))
+            da = unbroadcast(-(db[..., :, None] * x[..., None, :] if vector else matmul(db, _t(x))), a)
+            db = unbroadcast(db, b)
         else:
             da, db = plain(dy)
         return None if da is None else (ops.tril if lower else ops.triu)(da), db

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.checks import check_gradient, check_op
 
+import gpukeras as keras
 from gpukeras import ops
 from gpukeras.autograd import GradientTape
 
@@ -35,6 +36,9 @@ def test_solvers(backend, lower):
     check_op(ops.solve, [A, B], np.linalg.solve, second_order=True, rtol=LOOSE)
     check_op(ops.solve, [A, B[..., 0]], lambda a, b: np.linalg.solve(a, b[..., None])[..., 0], rtol=LOOSE)
     check_op(ops.solve, [A[0], B[0, :, 0]], np.linalg.solve, second_order=True, rtol=LOOSE)
+    check_op(ops.solve, [A[:1], B], np.linalg.solve, second_order=True, rtol=LOOSE, symbolic=False)
+    check_op(ops.solve, [A, B[:1]], np.linalg.solve, second_order=True, rtol=LOOSE, symbolic=False)
+    assert ops.solve(keras.KerasTensor((1, 3, 3)), keras.KerasTensor((5, 3, 2))).shape == (5, 3, 2)
     cut = np.tril if lower else np.triu
     for b in (B, B[..., 0]):
         check_op(

@@ -28,8 +28,8 @@ KINDS = "biufc"
 READING = {
     "nonzero", "flatnonzero", "argwhere", "unique", "unique_values", "unique_counts", "unique_inverse",
     "unique_all", "compress", "extract", "bincount", "histogram", "histogram_bin_edges", "trim_zeros",
-    "place", "choose", "union1d", "setdiff1d", "intersect1d", "array_equiv_host", "ravel_multi_index",
-    "unravel_index", "putmask_host", "interp",
+    "place", "choose", "union1d", "setdiff1d", "intersect1d", "lstsq", "ravel_multi_index",
+    "unravel_index", "cond", "interp",
 }
 AT_DTYPES = {  # what ``ufunc.at`` has atomic operations for
     "add": ("int32", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128"),
@@ -125,6 +125,10 @@ def _call(name, function, entry, args, kwargs):
         _wait(name)
     if name == "where" and len(args) + len(kwargs) == 1:
         _wait("where of one argument")
+    if name == "where" and len(args) == 3 and not isinstance(args[0], ndarray):
+        raise AttributeError(f"where: the condition must be an array, came {type(args[0])}")
+    if name == "solve" and args[1].ndim > 1 and args[0].shape[:-1] != args[1].shape[:-1]:
+        raise ValueError(f"solve: leading axes do not broadcast, came {args[0].shape} and {args[1].shape}")
     if name in ("take", "take_along_axis"):
         args = _wrapped_take(args, kwargs)
     if kwargs.get("kind") not in (None, "stable"):
