@@ -85,6 +85,25 @@ def _index_array(item, backend):
     return backend.asarray(item)
 
 
+def _check_known(key, shape) -> None:
+    """Refuse indices out of range that are known on the host: a GPU, asked later, would wrap them around."""
+    axis = 0
+    for item in key if isinstance(key, tuple) else (key,):
+        if item is None:
+            continue
+        if item is Ellipsis:  # what follows counts from the end; only the device knows how many axes it takes
+            return
+        if isinstance(item, (list, np.ndarray)) and axis < len(shape):
+            item = np.asarray(item)
+            if item.dtype.kind in "iu" and item.size and not -shape[axis] <= item.min() <= item.max() < shape[axis]:
+                raise IndexError(
+                    f"indices between {item.min()} and {item.max()} are out of bounds for axis {axis} with size "
+                    f"{shape[axis]} (tensor of shape {shape})"
+                )
+        mask = getattr(item, "dtype", None) == bool
+        axis += item.ndim if mask else 1
+
+
 def _key_shapes(key) -> tuple:
     """Return ``key`` with arrays replaced by their shapes; a mask of known values by those of its indices."""
     items: list = []
@@ -148,6 +167,8 @@ def getitem(x, key):
     ([2, 5], [3, 0])
     """
     if not _simple(key):
+        if x.backend.name != "cpu":
+            _check_known(key, x.shape)
         key = normalize_key(key, x.backend)
     try:
         y = x.array[key]

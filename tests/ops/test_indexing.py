@@ -48,14 +48,15 @@ def test_keys_of_tensors(backend):
     np.testing.assert_array_equal(ops.get_item(t, (0, slice(1, 3))).numpy(), x[0, 1:3])
 
 
-def test_key_errors():
+def test_key_errors(backend):
     x = ops.ones((2, 3))
     with pytest.raises(IndexError, match=r"tensor of shape \(2, 3\)"):
         x[2]
     with pytest.raises(IndexError):
         x[0, 0, 0]
-    with pytest.raises(IndexError):
-        x[[0, 5]]
+    for key in ([0, 5], (slice(None), [-4]), (0, np.array([3])), (np.ones(2, bool), [0, 3])):
+        with pytest.raises(IndexError):
+            x[key]
     with pytest.raises(TypeError, match="integer or boolean"):
         x[1.0]
     with pytest.raises(TypeError, match="integer or boolean"):
