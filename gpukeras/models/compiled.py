@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from gpukeras import tree
 from gpukeras.tensor import Tensor
 
@@ -311,3 +313,23 @@ def _by_shape(name, y_true, y_pred):
     else:
         kind = dense
     return getattr(metrics, kind)()
+
+
+# ---- what compile was given -----------------------------------------------------------------------
+def looks_like_metrics(value) -> bool:
+    """Tell whether ``value`` holds metrics: names, objects or functions, not numbers."""
+    from gpukeras.metrics import Metric
+
+    return value is not None and not isinstance(value, (int, float)) and any(
+        isinstance(leaf, (str, Metric)) or (callable(leaf) and not isinstance(leaf, (Tensor, np.ndarray)))
+        for leaf in tree.flatten(value)
+    )
+
+
+def check_losses(loss) -> None:
+    """Raise now for a misspelt loss, not at the first batch."""
+    from gpukeras import losses
+
+    for leaf in tree.flatten(loss):
+        if isinstance(leaf, str):
+            losses.get(leaf)

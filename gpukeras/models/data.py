@@ -18,7 +18,7 @@ import numpy as np
 
 from gpukeras import backends, dtypes, random, tree
 from gpukeras.tensor import Tensor, to_array
-from gpukeras.utils.structures import unpack_x_y_sample_weight
+from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
 def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuffle=False, class_weight=None,
@@ -376,3 +376,30 @@ def split_validation(x, y, sample_weight, fraction: float):
         return None if part is None else _cut(lambda array: array[a:b], part)
 
     return tuple(cut(p, 0, at) for p in parts), tuple(cut(p, at, count) for p in parts)
+
+
+def validation_parts(validation_data) -> tuple:
+    """Return ``(x, y, sample_weight)`` of what ``fit`` was given to validate on."""
+    if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
+        return unpack_x_y_sample_weight(tuple(validation_data))
+    if isinstance(validation_data, (tuple, list)):
+        raise ValueError(
+            f"validation_data must be (x, y) or (x, y, sample_weight), came {len(validation_data)} parts"
+        )
+    return validation_data, None, None
+
+
+# ---- single batches ---------------------------------------------------------------------------------
+def one_batch(x, y=None, sample_weight=None, class_weight=None):
+    """Return arrays as the one batch that a step takes."""
+    if _is_data_set(x):
+        raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
+    first = tree.flatten(x)[0] if tree.is_nested(x) else x
+    count = len(first if hasattr(first, "__len__") else x)
+    source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
+    return pack_x_y_sample_weight(*next(iter(source)))
+
+
+def _is_data_set(x) -> bool:
+    """Tell whether ``x`` yields batches one after the other."""
+    return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "on_epoch_end"))
