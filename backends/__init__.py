@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,10 @@ def backend_of(array) -> Backend:
         _by_type[type(array)] = CPU
         return CPU
     if type(array).__module__.partition(".")[0] == "cupy":
-        return _gpu(array.device.id)
+        gpu: Any = _gpu(array.device.id)
+        if gpu.alone:  # all arrays of that type lie there: no need to ask each one
+            _by_type[type(array)] = gpu
+        return gpu
     raise TypeError(f"expected a NumPy or CuPy array, came {type(array).__name__}")
 
 

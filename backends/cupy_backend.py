@@ -41,6 +41,7 @@ class CupyBackend(Backend):
         if index >= count:
             raise RuntimeError(f"this machine has {count} CUDA device(s), numbered from 0")
         self.index = index
+        self.alone = count == 1
         self.name = f"gpu:{index}"
         self._try_out()
 

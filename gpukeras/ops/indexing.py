@@ -94,14 +94,14 @@ def _check_known(key, shape) -> None:
         if item is Ellipsis:  # what follows counts from the end; only the device knows how many axes it takes
             return
         if isinstance(item, (list, np.ndarray)) and axis < len(shape):
-            item = np.asarray(item)
-            if item.dtype.kind in "iu" and item.size and not -shape[axis] <= item.min() <= item.max() < shape[axis]:
+            item, size = np.asarray(item), shape[axis]
+            if item.dtype.kind in "iu" and item.size and not -size <= item.min() <= item.max() < size:
                 raise IndexError(
-                    f"indices between {item.min()} and {item.max()} are out of bounds for axis {axis} with size "
-                    f"{shape[axis]} (tensor of shape {shape})"
+                    f"indices between {item.min()} and {item.max()} are out of bounds for axis {axis} with "
+                    f"size {size} (tensor of shape {shape})"
                 )
-        mask = getattr(item, "dtype", None) == bool
-        axis += item.ndim if mask else 1
+        kind = getattr(item, "dtype", None)
+        axis += item.ndim if kind is not None and kind.kind == "b" else 1
 
 
 def _key_shapes(key) -> tuple:

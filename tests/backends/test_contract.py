@@ -12,7 +12,7 @@ from gpukeras.backends.base import Backend
 from gpukeras.backends.numpy_backend import NumpyBackend
 
 # What belongs to a single device and is no array function.
-OWN = {"CupyBackend": {"index"}}
+OWN = {"CupyBackend": {"index", "alone"}}
 
 
 def cupy_backend():

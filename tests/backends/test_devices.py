@@ -220,6 +220,17 @@ def test_other_threads_compute_on_the_chosen_gpu(fresh):
     assert found == [("gpu:1", "gpu:1", 12.0)]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_only_gpu_is_known_by_the_type_of_its_arrays(fresh, count):
+    stand_in(fresh, getDeviceCount=lambda: count)
+    fresh.setattr(backends, "_by_type", dict(backends._by_type))
+    backends.set_device("gpu")
+    x = ops.ones(3)
+    assert x.device == "gpu:0" and (type(x.array) in backends._by_type) == (count == 1)
+    with backends.device_scope("cpu"):
+        assert ops.ones(3).device == "cpu" and (x + 1).device == "gpu:0"
+
+
 def test_generators_and_constants_belong_to_their_device():
     keras.utils.set_random_seed(5)
     with fake_device("gpu:0"):
