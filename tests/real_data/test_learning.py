@@ -138,13 +138,13 @@ def test_film_reviews(data_dir):
     labels = np.array([[0]] * len(sides[0]) + [[1]] * len(sides[1]), "float32")
     order = np.random.default_rng(5).permutation(len(texts))
     train, test = order[:9000], order[9000:]
-    words = vocabulary([texts[i] for i in train], 10_000)
+    words = vocabulary([texts[i] for i in train], 12_000)
     sequences = [[words[w] + 2 if w in words else 1 for w in text] for text in texts]
     x = keras.utils.pad_sequences(sequences, maxlen=40, padding="post", truncating="post")
     keras.utils.set_random_seed(5)
     model = keras.Sequential([
-        layers.Embedding(10_002, 64, mask_zero=True), layers.Dropout(0.5), layers.LSTM(64),
-        layers.Dropout(0.5), layers.Dense(1, activation="sigmoid"),
+        layers.Embedding(12_002, 100, mask_zero=True), layers.SpatialDropout1D(0.5),
+        layers.LSTM(32, dropout=0.3), layers.Dropout(0.5), layers.Dense(1, activation="sigmoid"),
     ])
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     model.fit(x[train], labels[train], epochs=3, batch_size=64, verbose=0)
