@@ -8,7 +8,7 @@ import os
 import pathlib
 import random
 
-# Small matrices on many threads are slow, above all beside other work; and one thread always sums in one order.
+# Small matrices on many threads are slow, above all beside other work; one thread always sums in one order.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
