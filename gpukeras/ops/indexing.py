@@ -100,8 +100,8 @@ def _check_known(key, shape) -> None:
                     f"indices between {item.min()} and {item.max()} are out of bounds for axis {axis} with "
                     f"size {size} (tensor of shape {shape})"
                 )
-        kind = getattr(item, "dtype", None)
-        axis += item.ndim if kind is not None and kind.kind == "b" else 1
+        mask = isinstance(item, (np.ndarray, Tensor)) and item.dtype.kind == "b"
+        axis += item.ndim if mask else 1
 
 
 def _key_shapes(key) -> tuple:
