@@ -6,12 +6,14 @@ different numbers, tells which sizes of the outputs depend on it: those are unkn
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 from gpukeras import tree
 from gpukeras.symbolic import KerasTensor
 
-_SIZES = (84, 180)  # with many divisors, so that splitting and regrouping such an axis works
+_SIZES = (840, 1260)  # with many divisors, so that splitting and regrouping such an axis works
+_local = threading.local()  # size: what stands in now
 
 
 class StandIn(int):
@@ -32,7 +34,11 @@ def trace_with_stand_ins(call: Callable, args: tuple, kwargs: dict):
                 return x
             return KerasTensor(tuple(size if n is None else n for n in x.shape), x.dtype, name=x.name)
 
-        found.append(call(*tree.map_structure(fill, args), **tree.map_structure(fill, kwargs)))
+        _local.size = size
+        try:
+            found.append(call(*tree.map_structure(fill, args), **tree.map_structure(fill, kwargs)))
+        finally:
+            _local.size = before
     first, second = map(tree.flatten, found)
     merged = [_merge(a, b) for a, b in zip(first, second)]
     return tree.pack_sequence_as(found[0], merged) if tree.is_nested(found[0]) else merged[0]
@@ -52,5 +58,9 @@ def without_stand_ins(shape):
     if isinstance(shape, Mapping):
         return {k: without_stand_ins(v) for k, v in shape.items()}
     if isinstance(shape, (tuple, list)):
-        return type(shape)(without_stand_ins(v) for v in shape)
+        found = [without_stand_ins(v) for v in shape]
+        # Shape rules turn sizes into plain integers; a batch axis is known by the number itself.
+        if found and type(found[0]) is int and found[0] == _local.__dict__.get("size"):
+            found[0] = None
+        return type(shape)(found)
     return shape

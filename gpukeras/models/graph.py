@@ -8,7 +8,7 @@ import numpy as np
 
 from gpukeras import tree
 from gpukeras.layers.layer import Layer
-from gpukeras.symbolic import KerasTensor, Node, Operation
+from gpukeras.symbolic import KerasTensor, Node, Operation, auto_name
 from gpukeras.tensor import Tensor, to_array
 
 
@@ -39,6 +39,7 @@ class Graph:
             raise ValueError("Model: the same tensor is given twice among the inputs")
         nodes = self._find_nodes()
         self.nodes, self.operations = _in_keras_order(nodes, self.inputs, self.outputs)
+        self._check_names()
         self._steps, self._slots, self._output_slots = self._plan(nodes)
         # One input: its free batch axis, the sizes after it and its dtype, to recognise what fits as it is.
         only = self.inputs[0]
@@ -71,6 +72,21 @@ class Graph:
                 stack.append((tensor, True))
                 stack.extend((t, False) for t in reversed(node.inputs))
         return order
+
+    def _check_names(self) -> None:
+        """Names tell layers apart in files and error messages: no two may share one."""
+        taken = {o.name: o for o in self.operations if isinstance(o, Layer)}
+        for operation in self.operations:
+            if isinstance(operation, Layer):
+                if taken[operation.name] is not operation:
+                    raise ValueError(
+                        f"Model {self.name!r}: two layers are called {operation.name!r}; layers need different "
+                        "names (give one of them name=...)"
+                    )
+                continue
+            while operation.name in taken:  # an op, which nobody named
+                operation.name = auto_name(operation.name)
+            taken[operation.name] = operation
 
     def _plan(self, nodes):
         """Turn nodes into steps over numbered values, with the values each step is the last to need."""

@@ -406,3 +406,22 @@ def test_metrics_third_by_position_as_in_tf_keras():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
     model.compile("sgd", "mse", ["mae"])
     assert list(model.evaluate(x, y, verbose=0, return_dict=True)) == ["loss", "mae"]
+
+
+def test_train_step_gets_what_fit_was_given():
+    seen = []
+
+    class Look(keras.Model):
+        def train_step(self, data):
+            seen.append(data)
+            return {"loss": 0.0}
+
+    model = Look(inputs := keras.Input((3,)), layers.Dense(1)(inputs))
+    model.compile()
+    x, y, w = np.ones((2, 3)), np.ones((2, 1)), np.ones(2)
+    for given in ((x,), (x, y), (x, y, w)):
+        model.fit(*given[:2], sample_weight=w if len(given) == 3 else None, verbose=0)
+    assert not isinstance(seen[0], tuple) and seen[0].shape == (2, 3)
+    assert [len(s) for s in seen[1:]] == [2, 3]
+    model.fit([x], verbose=0)
+    assert isinstance(seen[-1], tuple) and len(seen[-1]) == 1

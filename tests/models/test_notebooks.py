@@ -29,11 +29,16 @@ X = CENTERS[LABELS] + rng.normal(size=(90, 4)) * 0.5  # float64, as scikit-learn
 Y = to_categorical(LABELS)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    keras.utils.set_random_seed(5)
+
+
 def classifier(**kwargs):
     return Sequential([Dense(16, activation="relu", input_dim=4, **kwargs), Dense(3, activation="softmax")])
 
 
-# ---- the first lessons ---------------------------------------------------------------------------------------
+# ---- the first lessons ---------------------------------------------------------------------------
 def test_a_first_classifier(capsys):
     model = classifier()
     model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
@@ -41,16 +46,19 @@ def test_a_first_classifier(capsys):
     assert "Total params: 131" in capsys.readouterr().out
     history = model.fit(X, Y, epochs=30, batch_size=10, verbose=0, validation_data=(X, Y))
     assert sorted(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
-    assert history.epoch == list(range(30)) and history.params["epochs"] == 30 and history.params["steps"] == 9
+    assert history.epoch == list(range(30))
+    assert history.params["epochs"] == 30 and history.params["steps"] == 9
     loss, acc = model.evaluate(X, Y, verbose=0)
     assert acc > 0.9 and model.metrics_names[0] == "loss" and isinstance(acc, float)
     probs = model.predict(X[0].reshape(1, -1), verbose=0)
-    assert probs.shape == (1, 3) and np.argmax(probs) == LABELS[0]
+    assert probs.shape == (1, 3) and probs.sum() == pytest.approx(1)
+    assert (np.argmax(model.predict(X, verbose=0), axis=1) == LABELS).mean() == pytest.approx(acc)
     assert model.predict(np.expand_dims(X[3], axis=0), verbose=0).dtype == np.float32
     assert [w.shape for w in model.layers[0].get_weights()] == [(4, 16), (16,)]
     assert model.layers[0].input_shape == (None, 4) and model.layers[1].output_shape == (None, 3)
     assert model.layers[0].units == 16 and model.layers[0].activation.__name__ == "relu"
-    assert model.count_params() == 131 and len(model.layers) == 2 and model.layers[0].weights[0].shape == (4, 16)
+    assert model.count_params() == 131 and len(model.layers) == 2
+    assert model.layers[0].weights[0].shape == (4, 16)
     assert model.input_shape == (None, 4) and model.output_shape == (None, 3) and model.optimizer.lr == 0.001
 
 
@@ -91,7 +99,8 @@ def test_images_of_any_dtype(dtype):
     labels = rng.integers(0, 2, 12).astype("uint8")
     model = Sequential([
         layers.Conv2D(4, kernel_size=(3, 3), activation="relu", input_shape=(6, 6, 1)),
-        layers.MaxPooling2D(pool_size=(2, 2)), Dropout(0.25), layers.Flatten(), Dense(2, activation="softmax"),
+        layers.MaxPooling2D(pool_size=(2, 2)), Dropout(0.25), layers.Flatten(),
+        Dense(2, activation="softmax"),
     ])
     model.compile(loss=keras.losses.sparse_categorical_crossentropy, optimizer=keras.optimizers.Adadelta(),
                   metrics=["accuracy"])
@@ -110,7 +119,8 @@ def test_k_fold_loop():
         train_y = np.concatenate([target[:i * size], target[(i + 1) * size:]], axis=0)
         model = Sequential([Dense(16, activation="relu", input_shape=(X.shape[1],)), Dense(1)])
         model.compile(optimizer=keras.optimizers.RMSprop(0.01), loss="mse", metrics=["mae"])
-        history = model.fit(train_x, train_y, validation_data=(X[val], target[val]), epochs=8, batch_size=4, verbose=0)
+        history = model.fit(train_x, train_y, validation_data=(X[val], target[val]), epochs=8, batch_size=4,
+                            verbose=0)
         histories.append(history.history["val_mae"])
         scores.append(model.evaluate(X[val], target[val], verbose=0)[1])
         keras.utils.clear_session()
@@ -118,7 +128,7 @@ def test_k_fold_loop():
     assert averages[-1] < averages[0] and np.mean(scores) < np.abs(target).mean()
 
 
-# ---- data that comes in pieces ----------------------------------------------------------------------------------
+# ---- data that comes in pieces -------------------------------------------------------------------
 class Augmented(keras.utils.Sequence):
     """Batches with mirrored images."""
 
@@ -153,19 +163,21 @@ def test_sequences_generators_and_class_weights():
             rows = rng.integers(0, 20, 4)
             yield images[rows], labels[rows]
 
-    model.fit(forever(), steps_per_epoch=5, epochs=2, validation_data=forever(), validation_steps=2, verbose=0)
+    model.fit(forever(), steps_per_epoch=5, epochs=2, validation_data=forever(), validation_steps=2,
+              verbose=0)
     model.fit(images, labels, class_weight={0: 1.0, 1: 5.0}, epochs=1, verbose=0)
     model.fit(images, labels, sample_weight=rng.random(20), epochs=1, verbose=0)
 
 
-# ---- custom parts ----------------------------------------------------------------------------------------------
+# ---- custom parts --------------------------------------------------------------------------------
 class Linear(layers.Layer):
     def __init__(self, units=32, **kwargs):
         super(Linear, self).__init__(**kwargs)  # noqa: UP008  (the style of notebooks)
         self.units = units
 
     def build(self, input_shape):
-        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal", trainable=True)
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal",
+                                 trainable=True)
         self.b = self.add_weight(shape=(self.units,), initializer="random_normal", trainable=True)
 
     def call(self, inputs):
@@ -185,7 +197,8 @@ class OldLinear(layers.Layer):
         super().__init__(**kwargs)
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[1], self.output_dim), initializer="uniform",
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[1], self.output_dim),
+                                      initializer="uniform",
                                       trainable=True)
         super().build(input_shape)
 
@@ -309,7 +322,8 @@ def test_custom_functions_and_classes_for_everything():
             self.factor = factor
 
         def call(self, y_true, y_pred):
-            return self.factor * ops.mean(ops.square(y_true - y_pred), axis=-1) - ops.sum(y_true * ops.log(y_pred), -1)
+            squares = ops.mean(ops.square(y_true - y_pred), axis=-1)
+            return self.factor * squares - ops.sum(y_true * ops.log(y_pred), -1)
 
     def recall(y_true, y_pred):
         positives = ops.sum(ops.round(ops.clip(y_true * y_pred, 0, 1)))
@@ -318,7 +332,8 @@ def test_custom_functions_and_classes_for_everything():
     model = Sequential([
         Dense(12, activation=my_activation, kernel_initializer=my_init, kernel_regularizer=my_regularizer,
               bias_initializer=ExampleInit(0.5), input_shape=(4,)),
-        Dense(8, kernel_constraint=NonNegative(), bias_regularizer=L2(1e-3), activation=lambda x: ops.maximum(x, 0)),
+        Dense(8, kernel_constraint=NonNegative(), bias_regularizer=L2(1e-3),
+              activation=lambda x: ops.maximum(x, 0)),
         Dense(3, activation="softmax"),
     ])
     assert (model.layers[0].get_weights()[1] == 0.5).all()
@@ -331,11 +346,12 @@ def test_custom_functions_and_classes_for_everything():
     assert len(model.losses) == 2
 
 
-# ---- multi-input, multi-output --------------------------------------------------------------------------------
+# ---- multi-input, multi-output -------------------------------------------------------------------
 def test_ticket_model_with_dictionaries_and_loss_weights():
     """The functional guide: three inputs, two outputs, everything by name."""
     title, body, tags = Input((None,), name="title"), Input((None,), name="body"), Input((5,), name="tags")
-    x = layers.concatenate([layers.LSTM(6)(layers.Embedding(20, 4)(title)), layers.LSTM(4)(layers.Embedding(20, 4)(body)),
+    x = layers.concatenate([layers.LSTM(6)(layers.Embedding(20, 4)(title)),
+                            layers.LSTM(4)(layers.Embedding(20, 4)(body)),
                             tags])
     priority = Dense(1, name="priority")(x)
     department = Dense(4, name="department")(x)
@@ -347,18 +363,21 @@ def test_ticket_model_with_dictionaries_and_loss_weights():
         loss_weights={"priority": 1.0, "department": 0.2}, metrics={"department": ["accuracy"]})
     data = {"title": rng.integers(0, 20, (24, 6)), "body": rng.integers(0, 20, (24, 9)),
             "tags": rng.integers(0, 2, (24, 5)).astype("float32")}
-    targets = {"priority": rng.integers(0, 2, (24, 1)), "department": to_categorical(rng.integers(0, 4, 24), 4)}
+    targets = {"priority": rng.integers(0, 2, (24, 1)),
+               "department": to_categorical(rng.integers(0, 4, 24), 4)}
     history = model.fit(data, targets, epochs=2, batch_size=8, verbose=0).history
     assert set(history) == {"loss", "priority_loss", "department_loss", "department_accuracy"}
-    np.testing.assert_allclose(history["loss"], np.add(history["priority_loss"], np.multiply(0.2, history["department_loss"])),
+    np.testing.assert_allclose(history["loss"],
+                               np.add(history["priority_loss"], np.multiply(0.2, history["department_loss"])),
                                rtol=1e-4)
     first, second = model.predict(data, verbose=0)
     assert first.shape == (24, 1) and second.shape == (24, 4)
     assert len(model.evaluate(data, list(targets.values()), verbose=0)) == len(model.metrics_names)
-    model.fit([data["title"], data["body"], data["tags"]], [targets["priority"], targets["department"]], verbose=0)
+    model.fit([data["title"], data["body"], data["tags"]], [targets["priority"], targets["department"]],
+              verbose=0)
 
 
-# ---- transfer ---------------------------------------------------------------------------------------------------
+# ---- transfer ------------------------------------------------------------------------------------
 def test_transfer_learning_freeze_then_fine_tune(capsys):
     base = Sequential([Input((8, 8, 1)), layers.Conv2D(4, 3, name="block1"), layers.BatchNormalization(),
                        layers.Conv2D(4, 3, activation="relu", name="block2")], name="base")
@@ -403,7 +422,7 @@ def test_cloning_json_and_weights(tmp_path):
     assert Sequential.from_config(config).count_params() == model.count_params()
 
 
-# ---- training loops -----------------------------------------------------------------------------------------------
+# ---- training loops ------------------------------------------------------------------------------
 def test_training_loop_from_scratch():
     model = classifier()
     optimizer = keras.optimizers.SGD(learning_rate=0.1)
@@ -476,7 +495,8 @@ def test_custom_model_with_train_and_test_step():
     for kind in (CustomModel, TF2Model):
         inputs = Input(shape=(4,))
         model = kind(inputs, Dense(3, activation="softmax")(inputs))
-        model.compile(optimizer=keras.optimizers.Adam(0.05), loss="categorical_crossentropy", metrics=["accuracy"])
+        model.compile(optimizer=keras.optimizers.Adam(0.05), loss="categorical_crossentropy",
+                      metrics=["accuracy"])
         history = model.fit(X, Y, epochs=8, verbose=0, validation_data=(X, Y)).history
         assert history["accuracy"][-1] > 0.7 and "val_accuracy" in history
         assert model.evaluate(X, Y, verbose=0)[1] == pytest.approx(history["val_accuracy"][-1])
@@ -491,11 +511,13 @@ def test_gradient_clipping_by_hand():
     clipped = [g * ops.minimum(1.0, 0.5 / norm) for g in grads]
     total = np.sqrt(sum(float(ops.sum(g * g)) for g in clipped))
     assert total == pytest.approx(min(0.5, float(norm)), rel=1e-4)
-    keras.optimizers.SGD(1.0).apply_gradients(zip([ops.clip(g, -1, 1) for g in grads], model.trainable_weights))
+    keras.optimizers.SGD(1.0).apply_gradients(zip([ops.clip(g, -1, 1) for g in grads],
+                                                  model.trainable_weights))
 
 
 def test_monte_carlo_dropout_and_ensembles():
-    model = Sequential([Input((4,)), Dense(32, activation="relu"), Dropout(0.5), Dense(3, activation="softmax")])
+    model = Sequential([Input((4,)), Dense(32, activation="relu"), Dropout(0.5),
+                        Dense(3, activation="softmax")])
     samples = np.stack([model(X[:5], training=True) for _ in range(20)])
     assert samples.shape == (20, 5, 3) and samples.std(axis=0).max() > 0
     still = np.stack([model(X[:5]) for _ in range(3)])
@@ -504,14 +526,15 @@ def test_monte_carlo_dropout_and_ensembles():
     assert mean.shape == (90, 3)
 
 
-# ---- callbacks and learning rates ----------------------------------------------------------------------------------
+# ---- callbacks and learning rates ----------------------------------------------------------------
 def test_the_usual_callbacks_together(tmp_path, capsys):
     model = classifier()
     model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
     callbacks = [
         EarlyStopping(monitor="val_loss", patience=2, verbose=1, mode="min", restore_best_weights=True),
         ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1, min_lr=1e-5, verbose=0),
-        ModelCheckpoint(filepath=str(tmp_path / "best.keras"), monitor="val_accuracy", save_best_only=True, mode="max"),
+        ModelCheckpoint(filepath=str(tmp_path / "best.keras"), monitor="val_accuracy", save_best_only=True,
+                        mode="max"),
         ModelCheckpoint(str(tmp_path / "weights-{epoch:02d}.weights.h5"), save_weights_only=True),
         CSVLogger(str(tmp_path / "log.csv"), append=False), TerminateOnNaN(),
         LambdaCallback(on_epoch_end=lambda epoch, logs: None),
@@ -523,7 +546,8 @@ def test_the_usual_callbacks_together(tmp_path, capsys):
     model.load_weights(tmp_path / "weights-01.weights.h5")
     with open(tmp_path / "log.csv") as f:
         rows = list(csv.DictReader(f))
-    assert len(rows) == len(history.epoch) and {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"} <= set(rows[0])
+    assert len(rows) == len(history.epoch)
+    assert {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"} <= set(rows[0])
     assert "learning_rate" in history.history
 
 

@@ -11,6 +11,11 @@ IMAGES = rng.random((32, 8, 8, 1)).astype("float32")
 FLAT = IMAGES.reshape(32, 64)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    keras.utils.set_random_seed(5)
+
+
 # ---- autoencoders --------------------------------------------------------------------------------
 def test_autoencoder_with_separate_encoder_and_decoder():
     """The first Keras tutorial: three models that share layers."""

@@ -34,6 +34,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:y_true has shape")
 rng = np.random.default_rng(3)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    keras.utils.set_random_seed(5)
+
+
 def reviews(n=48, words=20, length=8):
     """Sentences of unequal lengths; positive ones hold word 5."""
     labels = rng.integers(0, 2, n)
