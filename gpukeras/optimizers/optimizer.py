@@ -184,7 +184,7 @@ class Optimizer(AdjustMixin, StateMixin):
         self._count_step()
 
     def gradient_places(self, variables) -> dict:
-        """Return arrays, by ``uid`` of the variable, to which gradients may be written for the next ``apply``.
+        """Return arrays, by ``uid`` of the variable, for the gradients of the next ``apply``.
 
         Those that are written there need no copy beside each other. Empty where the rule, or a subclass, may
         keep the gradients that it gets.
