@@ -6,6 +6,7 @@ from gpukeras import activations, ops, regularizers, tree
 from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
+from gpukeras.ops.dense import fused_dense, split_activation
 from gpukeras.symbolic import KerasTensor
 
 
@@ -53,6 +54,7 @@ class Dense(Layer):
         )
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
+        self._split: tuple = (None, None, None)  # the activation, and how ``split_activation`` divided it
 
     def build(self, input_shape):
         size = input_shape[-1]
@@ -74,7 +76,12 @@ class Dense(Layer):
         self.built = True
 
     def call(self, inputs):
-        return ops.dense(inputs, self.kernel, self.bias, self.activation)
+        activation = self.activation
+        if self._split[0] is not activation:
+            self._split = (activation, *split_activation(activation))
+        _, inside, after = self._split
+        y = fused_dense(inputs, self.kernel, self.bias, inside)
+        return y if after is None else after(y)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from gpukeras import config, dtype_policies, dtypes, ops, tree
 from gpukeras.symbolic import KerasTensor, to_snake_case
 from gpukeras.tensor import Tensor, to_array
 
+_KINDS = {name: np.dtype(name) for name in ("float16", "float32", "float64")}  # to compare by identity
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
@@ -83,11 +86,12 @@ class Loss:
         sample_weight : tensor, optional
             Factors of the values, broadcast from the leading axes.
         """
-        dtype = self.dtype
-        if type(y_pred) is not Tensor or y_pred.array.dtype != dtype:
+        dtype = self._compute_dtype or dtypes.floatx()
+        kind = _KINDS.get(dtype)
+        if type(y_pred) is not Tensor or y_pred.array.dtype is not kind:
             y_pred = _map(lambda p: to_tensor(p, dtype), y_pred)
         target_dtype = dtype if self.converts_targets else None
-        if type(y_true) is not Tensor or (target_dtype and y_true.array.dtype != dtype):
+        if type(y_true) is not Tensor or (target_dtype and y_true.array.dtype is not kind):
             like = tree.flatten(y_pred)[0]
             y_true = _map(lambda t: to_tensor(t, target_dtype, like), y_true)
         values = self.call(y_true, y_pred)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import dtypes
+from gpukeras import backends, dtypes
 from gpukeras.tensor import Tensor, to_array
 
 NEGATIVE_INFINITY = -1e10  # what top-k puts in the place of the other scores; finite, as in Keras
@@ -12,6 +12,10 @@ NEGATIVE_INFINITY = -1e10  # what top-k puts in the place of the other scores; f
 
 def pair(y_true, y_pred, dtype=None):
     """Return backend and arrays of labels and predictions, on the predictions' device."""
+    if dtype is None and type(y_true) is Tensor and type(y_pred) is Tensor and (
+        type(y_true.array) is np.ndarray and type(y_pred.array) is np.ndarray
+    ):
+        return backends.CPU, y_true.array, y_pred.array
     if not isinstance(y_pred, Tensor) and isinstance(y_true, Tensor):
         y_pred = to_array(y_pred, dtype, y_true.backend)
     else:

@@ -78,6 +78,10 @@ class Mean(Metric):
         sample_weight : tensor or array_like, optional
             Of lower or equal rank; broadcast to the values.
         """
+        self._take(values, sample_weight)
+
+    def _take(self, values, sample_weight) -> None:
+        """Do what ``update_state`` does, where nothing is recorded."""
         total, count, inner = _totals(self, values, sample_weight)
         if inner != 1:
             total = total / inner
@@ -95,7 +99,10 @@ def _totals(metric, values, sample_weight):
     if sample_weight is None:
         if array.ndim == 0:
             return array, 1, 1
-        total = array.reshape(()) if array.size == 1 else array.sum()
+        if array.size == 1:
+            total = array.reshape(())
+        else:  # the method goes through Python
+            total = np.add.reduce(array, axis=None) if type(array) is np.ndarray else array.sum()
         return total, array.shape[0], max(1, math.prod(array.shape[1:]))
     if array.ndim == 0 and isinstance(sample_weight, numbers.Real):  # the loss of a batch
         weight = float(sample_weight)
@@ -145,7 +152,7 @@ class MeanMetricWrapper(Mean):
         mask = getattr(y_pred, "_keras_mask", None)
         if mask is not None:
             sample_weight = Tensor(masked_weights(sample_weight, mask, self.dtype, y_pred.backend))
-        super().update_state(values, sample_weight)
+        self._take(values, sample_weight)
 
     def get_config(self):
         config = super().get_config()

@@ -66,7 +66,11 @@ class CompiledLoss:
             function, weight, _ = parts[0]
             if function is None:
                 return None
-            total = function(_only(y_true), _only(y_pred), _only(sample_weight))
+            total = function(
+                y_true if type(y_true) is Tensor else _only(y_true),
+                y_pred if type(y_pred) is Tensor else _only(y_pred),
+                None if sample_weight is None else _only(sample_weight),
+            )
             total = total if weight is None or weight == 1.0 else total * weight
         else:
             total = self._sum(parts, y_true, y_pred, sample_weight)
@@ -158,7 +162,8 @@ class CompiledMetrics:
             parts = self.build(y_true, y_pred)
         if len(parts) == 1:
             plain, weighted = parts[0]
-            target, pred = _only(y_true), _only(y_pred)
+            target = y_true if type(y_true) is Tensor else _only(y_true)
+            pred = y_pred if type(y_pred) is Tensor else _only(y_pred)
             for metric in plain:
                 metric.update_state(target, pred)
             for metric in weighted:

@@ -202,6 +202,10 @@ class Model(Trainer):
     def compute_mask(self, inputs, previous_mask=None):
         return None  # the layers inside have set the masks of the outputs already
 
+    def _set_masks(self, inputs, outputs, mask):
+        if not self.supports_masking or type(self).compute_mask is not Model.compute_mask:
+            super()._set_masks(inputs, outputs, mask)
+
     def build(self, input_shape=None):
         """Make the weights for an input shape (or a structure of shapes), batch axis included."""
         if self.built:

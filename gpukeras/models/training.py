@@ -180,8 +180,10 @@ class Trainer(Layer):
         return self(x, training=False)
 
     def _loss_of(self, x, y, y_pred, sample_weight, training):
+        if type(self).compute_loss is Trainer.compute_loss:
+            return self.compute_loss(x, y, y_pred, sample_weight, training)
         arguments = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
-        if type(self).compute_loss is Trainer.compute_loss or _takes_training(type(self)):
+        if _takes_training(type(self)):
             arguments["training"] = training
         return self.compute_loss(**arguments)
 
@@ -190,8 +192,6 @@ class Trainer(Layer):
 
         Override it to change the loss only.
         """
-        from gpukeras import ops
-
         total = None
         if self._compile_loss is not None and y_pred is not None:
             if y is None:
@@ -200,6 +200,8 @@ class Trainer(Layer):
                 )
             total = self._compile_loss(y, y_pred, sample_weight)
         for extra in self._additional_losses():
+            from gpukeras import ops
+
             if not isinstance(extra, Tensor):
                 extra = ops.convert_to_tensor(extra, dtype=self.compute_dtype)
             extra = ops.sum(extra) if extra.ndim else extra

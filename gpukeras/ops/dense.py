@@ -42,21 +42,24 @@ def dense(x, kernel, bias=None, activation=None):
     >>> keras.ops.dense(x, kernel, activation="relu").numpy()
     array([[3., 0.]], dtype=float32)
     """
-    if activation is None:
-        return fused_dense(x, kernel, bias)
+    inside, after = split_activation(activation)
+    y = fused_dense(x, kernel, bias, inside)
+    return y if after is None else after(y)
+
+
+def split_activation(activation):
+    """Return the name of the activation that ``fused_dense`` is to compute, and the function that follows."""
     name = activation if type(activation) is str else getattr(activation, "fused_name", activation)
-    try:
-        return fused_dense(x, kernel, bias, FUSED[name])
-    except KeyError:
-        pass
+    if name in FUSED:
+        return FUSED[name], None
     if callable(activation):
-        return activation(fused_dense(x, kernel, bias))
+        return None, activation
     if name not in REGISTRY:
         raise ValueError(
             f"dense: unknown activation {activation!r}; expected a function or the name of an op, such as "
             f"{', '.join(map(repr, ('relu', 'tanh', 'sigmoid', 'softmax', 'gelu')))}"
         )
-    return REGISTRY[name](fused_dense(x, kernel, bias))
+    return None, REGISTRY[name]
 
 
 def name_activation(function, name: str) -> None:

@@ -393,8 +393,9 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1, 
     >>> keras.ops.sparse_categorical_crossentropy([1, 0], [[0.2, 0.8], [0.5, 0.5]]).numpy().round(4)
     array([0.2231, 0.6931], dtype=float32)
     """
-    target, output = _both(target, output, "int32")
-    target = _class_numbers(target, output, axis)
+    if not _are_numbers_for(target, output, axis):
+        target, output = _both(target, output, "int32")
+        target = _class_numbers(target, output, axis)
     logits = output if from_logits else carried_logits(output, "softmax", axis)
     if logits is not None:
         return sparse_softmax_cross_entropy(logits, target, axis=axis, ignore_class=ignore_class)
@@ -451,6 +452,13 @@ def _both(target, output, kind=None):
     if kind is None:
         return (target if target.dtype == output.dtype else _ops().cast(target, output.dtype)), output
     return (target if target.dtype.kind in "iu" else _ops().cast(target, kind)), output
+
+
+def _are_numbers_for(target, output, axis) -> bool:
+    """Tell whether ``target`` holds one class number per row of ``output``, with nothing to convert."""
+    return axis == -1 and type(target) is Tensor and type(output) is Tensor and (
+        target.array.dtype.kind in "iu") and output.array.dtype.kind == "f" and (
+        output.array.ndim > 1 and target.array.shape == output.array.shape[:-1])
 
 
 def _class_numbers(target, output, axis):
