@@ -28,6 +28,7 @@ def has_unknown_sizes(values) -> bool:
 def trace_with_stand_ins(call: Callable, args: tuple, kwargs: dict):
     """Return the outputs of ``call`` with the sizes that depend on unknown ones as ``None``."""
     found = []
+    before = _local.__dict__.get("size")
     for size in map(StandIn, _SIZES):
         def fill(x, size=size):
             if not isinstance(x, KerasTensor) or None not in x.shape:

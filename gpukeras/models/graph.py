@@ -75,13 +75,13 @@ class Graph:
 
     def _check_names(self) -> None:
         """Names tell layers apart in files and error messages: no two may share one."""
-        taken = {o.name: o for o in self.operations if isinstance(o, Layer)}
+        taken: dict[str, Operation] = {o.name: o for o in self.operations if isinstance(o, Layer)}
         for operation in self.operations:
             if isinstance(operation, Layer):
                 if taken[operation.name] is not operation:
                     raise ValueError(
-                        f"Model {self.name!r}: two layers are called {operation.name!r}; layers need different "
-                        "names (give one of them name=...)"
+                        f"Model {self.name!r}: two layers are called {operation.name!r}; layers need "
+                        "different names (give one of them name=...)"
                     )
                 continue
             while operation.name in taken:  # an op, which nobody named

@@ -1,4 +1,4 @@
-"""Mistakes that students make: each must say which layer or argument, what was expected, what came, what to do."""
+"""Mistakes that students make: each must say where, what was expected, what came, what to do."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,8 @@ def test_targets_that_do_not_fit_the_outputs():
 
 def test_targets_without_last_axis_are_aligned_with_one_warning():
     made = compiled("mse", 1, None)
-    with pytest.warns(UserWarning, match=r"y_true has shape \(8,\) and y_pred \(8, 1\).*Reshape the targets") as seen:
+    message = r"y_true has shape \(8,\) and y_pred \(8, 1\).*Reshape the targets"
+    with pytest.warns(UserWarning, match=message) as seen:
         history = made.fit(X, X[:, 0], epochs=3, verbose=0)
     assert len(seen) == 1
     again = compiled("mse", 1, None)
@@ -159,7 +160,7 @@ def test_names_that_occur_twice():
         keras.Sequential([layers.Dense(2, name="same"), layers.Dense(2, name="same")])
 
 
-# ---- names ---------------------------------------------------------------------------------------------------
+# ---- names ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("make, hint", [
     (lambda: layers.Dense(2, activation="rellu"), "relu"),
     (lambda: layers.Dense(2, kernel_initializer="glorot_unifrom"), "glorot_uniform"),
