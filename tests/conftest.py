@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gpukeras import backends
+from gpukeras.random import set_seed
 
 
 @functools.cache
@@ -73,6 +74,7 @@ def _cpu_and_seeds():
     """Start every test on the CPU with the same random state, whatever ran before."""
     random.seed(0)
     np.random.seed(0)
+    set_seed(0)
     with backends.device_scope("cpu"):
         yield
 
