@@ -46,6 +46,15 @@ class ActivationMixin(RowsMixin):
         e /= e.sum(axis=axis, keepdims=True)
         return e
 
+    def softmax_rows(self, x):
+        """Return the softmax of the rows of ``x`` (M, C), their maximum and their sum of exp(x - maximum)."""
+        top = self.row_max(x)
+        e = x - top
+        self.xp.exp(e, out=e)
+        s = self.row_sum(e)
+        e /= s
+        return e, top, s
+
     def softmax_backward(self, dy, y, axis=-1):
         """Return y (dy - sum(dy y)) along ``axis``."""
         dx = dy * y

@@ -31,11 +31,18 @@ class LossMixin(ActivationMixin):
         s = self.row_sum(e)
         return self.xp.log(s[:, 0]) * weight - along, (e, s)
 
+    def picked_cross_entropy(self, x, rows, target):
+        """Return -log softmax(x) at the class numbers ``target``; ``rows`` is what ``softmax_rows`` found."""
+        _, top, s = rows
+        picked = x.reshape(-1).take(self.row_starts(*x.shape) + target)
+        picked -= top[:, 0]
+        return self.xp.log(s[:, 0]) - picked
+
     def softmax_cross_entropy_backward(self, dy, parts, target):
-        """Return the gradient (p - target) dy of the logits; ``dy`` (M,)."""
+        """Return the gradient (p - target) dy of the logits; ``dy`` (M,). Without row sums, p is given."""
         e, s = parts
         if target.ndim == 1:
-            dx = e * (dy[:, None] / s)
+            dx = e * (dy[:, None] if s is None else dy[:, None] / s)
             flat = dx.reshape(-1)
             flat[self.row_starts(*e.shape) + target] -= dy  # one place per row: no collisions
             return dx

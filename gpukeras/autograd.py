@@ -35,7 +35,7 @@ def recording() -> bool:
 
 def is_tracked(tensor) -> bool:
     """Tell whether some open tape follows ``tensor``; coarse ops skip gradients nobody will ask for."""
-    if tensor is None:
+    if tensor is None or not tensor.uid:
         return False
     for tape in STATE.tapes:
         if tensor.uid in tape._tracked or (tensor.auto_watch and tape._watch_accessed):
@@ -60,11 +60,10 @@ def record(name: str, inputs: Sequence, outputs: Sequence[Tensor], vjp: Callable
         versions = None  # of the trainable variables read
         follows = False
         for x in inputs:
-            if x is None:
-                uids.append(0)
-                continue
-            uid = x.uid
+            uid = 0 if x is None else x.uid
             uids.append(uid)
+            if not uid:  # no tape has seen it
+                continue
             if x.auto_watch:
                 if uid not in tracked:
                     if not tape._watch_accessed:
@@ -72,7 +71,10 @@ def record(name: str, inputs: Sequence, outputs: Sequence[Tensor], vjp: Callable
                     tracked.add(uid)
                     tape._variables.append(x)
                 follows = True
-                versions = [(x, x.version)] if versions is None else [*versions, (x, x.version)]
+                if versions is None:
+                    versions = [(x, x.version)]
+                else:
+                    versions.append((x, x.version))
             elif uid in tracked:
                 follows = True
         if follows:

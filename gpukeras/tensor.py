@@ -39,6 +39,8 @@ class Tensor:
     _keras_mask = None
     # What went into a final softmax or sigmoid; losses use it for exact, fused math.
     _keras_logits: tuple[str, Tensor] | None = None
+    # Of a softmax, the maxima and sums that it found on the way: a cross-entropy needs them as well.
+    _softmax_rows: tuple | None = None
     __array_priority__ = 100
     __array_ufunc__ = None  # numpy_array * tensor comes to us, not to NumPy's ufunc
     __hash__ = object.__hash__  # == is elementwise, identity stays the hash

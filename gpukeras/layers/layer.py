@@ -175,14 +175,12 @@ class Layer(Stateful):
     # ---- calling -------------------------------------------------------------------------------------
     def __call__(self, *args, **kwargs):
         spec = call_spec(type(self))
-        if not kwargs and len(args) == 1 and type(args[0]) is Tensor and self.built and (
-            (kind := args[0].array.dtype) is self._compute_kind or kind.kind != "f"
-        ) and spec.training_position:
-            return self._call_built(spec, args[0])
         if len(args) == 1 and (not kwargs or len(kwargs) == 1 and "training" in kwargs) and (
             type(args[0]) is Tensor) and (
             (kind := args[0].array.dtype) is self._compute_kind or kind.kind != "f"
         ):
+            if self.built and spec.training_position:
+                return self._call_built(spec, args[0], kwargs.get("training"))
             symbolic_call = False  # the common case: one tensor that needs no cast
         else:
             args, kwargs, symbolic_call = self._prepare(spec, args, kwargs)
@@ -213,19 +211,21 @@ class Layer(Stateful):
             state.stack.pop()
             state.training, state.tracing = training, tracing
 
-    def _call_built(self, spec: CallSpec, x: Tensor):
+    def _call_built(self, spec: CallSpec, x: Tensor, explicit: bool | None):
         """Do what ``__call__`` does, for one tensor that needs no cast and a layer that is built."""
         known = self.input_spec
         if known is not None and (self._fitting[1] != x.array.shape or self._fitting[0] is not known):
             self._check(x)
         state = CALLS.state
-        training = chosen = state.training
+        training = state.training
+        chosen = training if explicit is None else explicit
         kwargs = {}
         if spec.training:
             if chosen is None:
-                chosen = state.training = spec.training_default
+                chosen = spec.training_default
             if chosen is not None:
                 kwargs["training"] = chosen
+        state.training = chosen
         if not state.stack:
             state.number = _new_call_number()
         self._call_number = state.number

@@ -432,14 +432,18 @@ def threshold(x, threshold, default_value):
 
 # ---- over an axis ---------------------------------------------------------------------------------
 @op(shape=shapes.same, dtype="float")
-def _softmax(x, axis=-1):
+def _softmax(x, axis=-1, found=None):
     _, a = floating(x)
     backend = x.backend
-    if not isinstance(axis, int) and axis is not None:
+    rows = None
+    if found is not None and axis == -1 and a.ndim == 2 and a.size and a.dtype.itemsize > 2:
+        rows = backend.softmax_rows(a)
+        found.append(rows)
+    elif not isinstance(axis, int) and axis is not None:
         axis = shapes.normalize_axes(axis, a.ndim)
     elif axis is not None:
         shapes.normalize_axis(axis, a.ndim)
-    y = backend.softmax(a, axis)
+    y = backend.softmax(a, axis) if rows is None else rows[0]
 
     def vjp(dy):
         if _STATE.tapes:
@@ -471,6 +475,12 @@ def softmax(x, axis=-1):
     >>> keras.ops.softmax([0.0, 0.0, 0.0, 0.0]).numpy()
     array([0.25, 0.25, 0.25, 0.25], dtype=float32)
     """
+    if type(x) is Tensor and _STATE.tapes and axis == -1:  # about to be trained, or so it seems
+        found: list = []
+        y = _softmax(x, axis, found)
+        y._keras_logits = ("softmax", x)
+        y._softmax_rows = found[0] if found else None
+        return y
     return _carry_logits(softmax, x, _softmax(x, axis), axis in (-1, getattr(x, "ndim", 0) - 1))
 
 

@@ -107,9 +107,9 @@ def softmax_cross_entropy(logits, labels, axis=-1):
     return loss.reshape(lead), vjp
 
 
-@op(shape=lambda x, t, axis=-1, ignore_class=None: _without_axis(x, axis=axis),
+@op(shape=lambda x, t, axis=-1, ignore_class=None, rows=None: _without_axis(x, axis=axis),
     dtype=_float_first, tensors=2)
-def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None):
+def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None, rows=None):
     """Return ``-log(softmax(logits))`` at the class numbers ``labels``.
 
     Parameters
@@ -120,6 +120,8 @@ def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None):
         Axis of the classes.
     ignore_class : int, optional
         Samples with this label have loss 0 and no gradient.
+    rows : tuple of arrays, optional
+        The softmax of the logits, (N, C), and the maxima and sums of its rows, where they are known.
 
     Raises
     ------
@@ -143,7 +145,10 @@ def sparse_softmax_cross_entropy(logits, labels, axis=-1, ignore_class=None):
         counted = ids != ignore_class
         ids = xp.where(counted, ids, xp.zeros_like(ids))
     backend.check_labels(ids, x.shape[1])
-    loss, parts = backend.softmax_cross_entropy(x, ids)
+    if rows is None or rows[0].shape != x.shape:
+        loss, parts = backend.softmax_cross_entropy(x, ids)
+    else:
+        loss, parts = backend.picked_cross_entropy(x, rows, ids), (rows[0], None)
     if counted is not None:
         loss = xp.where(counted, loss, xp.zeros_like(loss))
 
@@ -398,7 +403,8 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1, 
         target = _class_numbers(target, output, axis)
     logits = output if from_logits else carried_logits(output, "softmax", axis)
     if logits is not None:
-        return sparse_softmax_cross_entropy(logits, target, axis=axis, ignore_class=ignore_class)
+        rows = output._softmax_rows if not from_logits and logits is output._keras_logits[1] else None
+        return sparse_softmax_cross_entropy(logits, target, axis, ignore_class, rows)
     ops = _ops()
     counted = None
     if ignore_class is not None:
