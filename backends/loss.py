@@ -6,6 +6,8 @@ import numpy as np
 
 from .activation import ActivationMixin
 
+_UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
+
 
 class LossMixin(ActivationMixin):
     """Generic version on ``xp``."""
@@ -77,7 +79,8 @@ class NumpyLossMixin(LossMixin):
         if not labels.size:
             return
         # Seen as unsigned, negative numbers become huge: one pass finds both kinds.
-        seen = labels.view(f"u{labels.itemsize}") if labels.dtype.kind == "i" else labels
+        kind = labels.dtype
+        seen = labels.view(_UNSIGNED.get(kind, f"u{kind.itemsize}")) if kind.kind == "i" else labels
         if np.maximum.reduce(seen, axis=None) >= classes:
             bad = labels[(labels < 0) | (labels >= classes)]
             raise ValueError(

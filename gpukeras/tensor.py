@@ -11,6 +11,7 @@ from gpukeras import backends, dtypes
 from gpukeras.symbolic import KerasTensor, auto_name
 
 new_uid = itertools.count(1).__next__
+_KINDS = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32")}  # told by identity
 layout_version = 0  # counts rebindings; optimizers look here to learn that a variable moved
 
 
@@ -271,7 +272,7 @@ def to_array(value, dtype=None, backend=None):
     """
     if isinstance(value, Tensor):
         array = value.array
-        if dtype is not None and array.dtype != dtype:
+        if dtype is not None and array.dtype is not _KINDS.get(dtype) and array.dtype != dtype:
             array = array.astype(dtypes.standardize_dtype(dtype))
         if backend is not None and not backend.owns(array):
             raise backends.DeviceError(

@@ -104,7 +104,9 @@ def _totals(metric, values, sample_weight):
         else:  # the method goes through Python
             total = np.add.reduce(array, axis=None) if type(array) is np.ndarray else array.sum()
         return total, array.shape[0], max(1, math.prod(array.shape[1:]))
-    if array.ndim == 0 and isinstance(sample_weight, numbers.Real):  # the loss of a batch
+    if array.ndim == 0 and (
+        type(sample_weight) is int or isinstance(sample_weight, numbers.Real)
+    ):  # the loss of a batch
         weight = float(sample_weight)
         if type(array) is np.ndarray:
             return array.item() * weight, weight, 1

@@ -124,6 +124,11 @@ class ArraySource:
         if self.shuffle == "batch":
             starts = [i * size for i in random.host_generator().permutation(self.steps)]
         x, y, sample_weight = self.parts
+        if order is not None and backend is backends.CPU and all(
+            p is None or type(p) is np.ndarray for p in self.parts
+        ):
+            yield from self._drawn(order)  # the common case: fewer calls per batch
+            return
         for start in starts:
             stop = min(start + size, count)
             if order is None:
@@ -135,6 +140,17 @@ class ArraySource:
                         return Tensor(array.take(on_device[a:b], 0))
                     return Tensor(_dense(array[order[a:b]], backend))
             yield (_cut(cut, x), _cut(cut, y), _cut(cut, sample_weight))
+
+    def _drawn(self, order) -> Iterator[tuple]:
+        """Yield batches of plain arrays on the host in the order drawn."""
+        x, y, sample_weight = self.parts
+        for start in range(0, self.steps * self.batch_size, self.batch_size):
+            rows = order[start:start + self.batch_size]
+            yield (
+                None if x is None else Tensor(x.take(rows, 0)),
+                None if y is None else Tensor(y.take(rows, 0)),
+                None if sample_weight is None else Tensor(sample_weight.take(rows, 0)),
+            )
 
     def on_epoch_end(self) -> None:
         """Arrays need nothing between epochs."""

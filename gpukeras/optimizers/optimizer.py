@@ -179,6 +179,8 @@ class Optimizer(AdjustMixin, StateMixin):
             if backends.several_gpus:
                 with backends.scope_of(self.name, [self._trainable_variables[indices[0]].array]):
                     self._lay_out_and_step(grads, indices)
+            elif tensor.layout_version == self._layout:
+                self._step_on(grads, indices)
             else:
                 self._lay_out_and_step(grads, indices)
         self._count_step()
