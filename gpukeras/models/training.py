@@ -66,8 +66,10 @@ class Trainer(Layer):
         loss_weights : list or dictionary of float, optional
         metrics, weighted_metrics : list, or list/dictionary of lists by output, optional
             ``weighted_metrics`` see the sample weights, ``metrics`` do not.
-        run_eagerly, jit_compile, auto_scale_loss
+        run_eagerly, jit_compile
             Accepted for compatibility: steps always run eagerly on the CPU.
+        auto_scale_loss : bool
+            Under the policy ``"mixed_float16"`` wrap the optimizer in a ``LossScaleOptimizer``.
         steps_per_execution : int
             Batch hooks of callbacks are called once in so many batches.
 
@@ -92,6 +94,10 @@ class Trainer(Layer):
             "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
         }
         self.optimizer = optimizers.get(optimizer)
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and not isinstance(
+            self.optimizer, optimizers.LossScaleOptimizer
+        ):
+            self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self.loss, self.loss_weights = loss, loss_weights
         names = self._known_output_names()
         self._compile_loss = None
@@ -157,11 +163,17 @@ class Trainer(Layer):
                     tape.watch(variable)  # frozen after compile: still trained, as Keras does
             y_pred = self(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, True)
+            scaled = self.optimizer.scale_loss(loss)
         variables = self._trained_variables()
         self._loss_tracker.update_state(Tensor(loss.array), sample_weight=_batch_size(x))
         if variables:
             places = self.optimizer.gradient_places(variables)
-            self.optimizer.apply(tape.gradient_at(loss, variables, places), variables)
+            if self.optimizer.may_overflow:  # the optimizer finds that out and lowers its scale
+                with np.errstate(over="ignore", invalid="ignore"):
+                    gradients = tape.gradient_at(scaled, variables, places)
+            else:
+                gradients = tape.gradient_at(scaled, variables, places)
+            self.optimizer.apply(gradients, variables)
         else:
             warnings.warn(f"model {self.name!r} has no trainable weights; fit changes nothing", stacklevel=3)
         return self.compute_metrics(x, y, y_pred, sample_weight)
@@ -361,6 +373,8 @@ class Trainer(Layer):
                     break
         finally:
             self._metrics_cached = None
+        if getattr(self.optimizer, "use_ema", False):
+            self.optimizer.finalize_variable_values(self._trained_variables())
         runner.on_train_end(logs)
         return self.history
 

@@ -45,6 +45,8 @@ class LossScaleOptimizer(Optimizer):
     (array([0.5], dtype=float32), 16.0)
     """
 
+    may_overflow = True
+
     def __init__(
         self, inner_optimizer, initial_scale=2.0**15, dynamic_growth_steps=2000, name=None, **kwargs,
     ):

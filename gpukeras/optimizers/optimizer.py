@@ -62,6 +62,7 @@ class Optimizer(AdjustMixin, StateMixin):
     """
 
     elementwise = True
+    may_overflow = False  # whether gradients may leave their dtype: a loss scale looks for its limit
 
     def __init__(
         self, learning_rate=0.001, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None,

@@ -389,6 +389,41 @@ def test_steps_per_execution_groups_batch_hooks():
     assert seen == [3, 7, 9]
 
 
+@pytest.mark.parametrize("optimizer", [
+    lambda: keras.optimizers.SGD(0.1, loss_scale_factor=64.0),
+    lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=8.0),
+], ids=["factor", "dynamic"])
+def test_loss_scaling_changes_nothing_but_the_range(optimizer):
+    x, y = problem()
+    plain, scaled = linear(), linear(optimizer=optimizer())
+    a = plain.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]
+    b = scaled.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_mixed_float16_scales_the_loss_by_itself():
+    x, y = problem()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="relu"),
+                                  layers.Dense(1, dtype="float32")])
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+    finally:
+        keras.config.set_dtype_policy(None)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert model.layers[0].kernel.dtype == "float32" and model.layers[0].compute_dtype == "float16"
+    losses = model.fit(x, y, epochs=30, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 3
+
+
+def test_averaged_weights_stand_in_after_fit():
+    x, y = problem()
+    model = linear(optimizer=keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    model.fit(x, y, epochs=2, verbose=0)
+    average = model.optimizer._model_variables_moving_average[0]
+    np.testing.assert_array_equal(model.get_weights()[0], average.numpy())
+
+
 def test_stop_training_from_a_callback():
     x, y = problem()
     model = linear()
