@@ -36,6 +36,16 @@ _PLAIN = (str, int, float, bool, type(None))
 _new_call_number = itertools.count(1).__next__
 
 
+class _ConstructorSignature:
+    """What ``help`` and notebooks show for a layer class: its constructor, not the general ``__new__``."""
+
+    def __get__(self, layer, cls):
+        if layer is not None:
+            raise AttributeError("__signature__")  # a layer itself is called like its ``call``
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class Layer(Stateful):
     """Base class of all layers.
 
@@ -68,6 +78,7 @@ class Layer(Stateful):
 
     built = False
     _init_args: tuple[tuple, dict]
+    __signature__ = _ConstructorSignature()
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)

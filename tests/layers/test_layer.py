@@ -583,3 +583,18 @@ def test_check_numerics_names_the_layer():
             Bad(name="bad_one")(np.ones((1, 2), "float32"))
     finally:
         keras.config.check_numerics(False)
+
+
+def test_notebooks_show_the_arguments_of_constructors():
+    import inspect
+
+    assert list(inspect.signature(keras.Sequential).parameters) == ["layers", "trainable", "name"]
+    assert "activity_regularizer" in inspect.signature(layers.Layer).parameters
+
+    class Mine(layers.Layer):
+        def __init__(self, units=3, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+
+    assert list(inspect.signature(Mine).parameters) == ["units", "kwargs"]
+    assert not hasattr(Mine(), "__signature__")
