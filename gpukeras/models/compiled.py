@@ -295,7 +295,7 @@ def _as_metric(given, y_true, y_pred, prefix):
         name = name or getattr(found, "__name__", type(found).__name__)
         found = metrics.MeanMetricWrapper(found, name=name)
     elif name is not None:
-        found.name = name if name != "acc" else "accuracy"
+        found.name = name
     found.name = prefix + found.name
     return found
 
