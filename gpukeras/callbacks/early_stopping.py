@@ -66,7 +66,7 @@ class EarlyStopping(MonitorCallback):
                 self._remember(epoch)
             if self.baseline is None or self.is_better(current, self.baseline):
                 self.wait = 0
-                return
+            return  # as in Keras 3: while the best value still improves, a missed baseline does not stop it
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True

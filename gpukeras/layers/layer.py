@@ -55,7 +55,7 @@ class Layer(Stateful):
     Parameters
     ----------
     activity_regularizer : str, Regularizer or callable, optional
-        Loss on the layer's output.
+        Loss on the layer's output, divided by the number of samples.
     trainable : bool
         Whether optimizers update the weights.
     dtype : str or DTypePolicy, optional
@@ -346,7 +346,8 @@ class Layer(Stateful):
         if self.activity_regularizer is not None:
             for output in tree.flatten(outputs):
                 if isinstance(output, Tensor):
-                    self.add_loss(self.activity_regularizer(output))
+                    penalty = self.activity_regularizer(output)
+                    self.add_loss(penalty / len(output) if output.ndim else penalty)  # per sample, as in Keras
         if config._check_numerics:
             _check_finite(self, outputs)
         if mask is not None or type(self).compute_mask is not Layer.compute_mask:

@@ -59,6 +59,8 @@ def masked_weights(sample_weight, mask, dtype, backend):
     if weights is None:
         return mask
     mask, weights = align(mask, weights)
+    if weights.ndim < mask.ndim:  # one weight per sample
+        weights = weights.reshape(weights.shape + (1,) * (mask.ndim - weights.ndim))
     return weights * mask
 
 

@@ -128,10 +128,11 @@ class CompiledMetrics:
         self._parts = []
         for target, pred, one, two, name in zip(targets, preds, plain, weighted, names, strict=True):
             prefix = f"{name}_" if len(preds) > 1 else ""
-            self._parts.append((
-                [_as_metric(m, target, pred, prefix) for m in one],
-                [_as_metric(m, target, pred, prefix) for m in two],
-            ))
+            unweighted = [_as_metric(m, target, pred, prefix) for m in one]
+            taken = {m.name for m in unweighted}
+            self._parts.append((unweighted, [
+                _renamed(_as_metric(m, target, pred, prefix), prefix, taken) for m in two
+            ]))
         return self._parts
 
     name = "compile_metrics"
@@ -274,6 +275,13 @@ def _as_loss(given):
         return found
     name = getattr(found, "__name__", type(found).__name__)
     return losses.LossFunctionWrapper(found, name=name)
+
+
+def _renamed(metric, prefix: str, taken: set):
+    """Tell a weighted metric from an unweighted one of the same name, as Keras does."""
+    if metric.name in taken:
+        metric.name = f"{prefix}weighted_{metric.name.removeprefix(prefix)}"
+    return metric
 
 
 def _as_metric(given, y_true, y_pred, prefix):

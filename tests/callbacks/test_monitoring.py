@@ -27,7 +27,9 @@ def losses(*values, name="val_loss"):
         ({"patience": 2}, (3, 2, 2.5, 1.5, 1.6, 1.7), 5),
         ({"min_delta": 0.5}, (3, 2.8, 1), 1),
         ({"mode": "max"}, (1, 2, 1.5), 2),
-        ({"baseline": 1.0, "patience": 2}, (3, 2, 1.5, 1.2), 1),
+        # What Keras 3 does: a baseline is looked at once values stop improving, and then at once.
+        ({"baseline": 1.0, "patience": 2}, (3, 2, 1.5, 1.2), 0),
+        ({"baseline": 1.0, "patience": 2}, (3, 2, 1.5, 1.6, 1.2), 3),
         ({"baseline": 2.5, "patience": 2}, (3, 2, 1.5, 1.2), 0),
         ({"start_from_epoch": 2}, (1, 2, 3, 2, 5), 4),
         ({"patience": 1}, (float("nan"), float("nan"), 1), 1),

@@ -69,6 +69,30 @@ def test_sample_and_class_weights_reach_loss_and_weighted_metrics():
     np.testing.assert_allclose(result["mae"], np.abs(error).mean(), rtol=1e-5)
 
 
+def test_a_weighted_metric_beside_an_unweighted_one_has_a_name_of_its_own():
+    x, y = problem(8)
+    model = linear(optimizer=keras.optimizers.SGD(0.0), metrics=["mae"], weighted_metrics=["mae"])
+    w = np.arange(8, dtype="float32")
+    found = model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
+    error = np.abs(x @ model.get_weights()[0] + model.get_weights()[1] - y)[:, 0]
+    assert list(found) == ["loss", "mae", "weighted_mae"]
+    np.testing.assert_allclose(found["mae"], error.mean(), rtol=1e-5)
+    np.testing.assert_allclose(found["weighted_mae"], (w * error).sum() / w.sum(), rtol=1e-5)
+
+
+def test_masks_and_sample_weights_meet_in_sequence_outputs():
+    ids = np.array([[1, 2, 0], [3, 0, 0]])
+    target = np.arange(6, dtype="float32").reshape(2, 3, 1)
+    weights = np.array([1.0, 3.0], "float32")
+    model = keras.Sequential([keras.Input((3,)), layers.Embedding(4, 2, mask_zero=True), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.0), "mse", weighted_metrics=["mae"])
+    found = model.evaluate(ids, target, sample_weight=weights, verbose=0, return_dict=True)
+    error = np.abs(model.predict(ids, verbose=0) - target)[..., 0]
+    factors = np.array([[1, 1, 0], [3, 0, 0]])
+    np.testing.assert_allclose(found["mae"], (error * factors).sum() / factors.sum(), rtol=1e-5)
+    np.testing.assert_allclose(found["loss"], (error**2 * factors).sum() / 3, rtol=1e-5)
+
+
 def test_initial_epoch_steps_and_validation_frequency():
     x, y = problem()
     model = linear()
@@ -248,7 +272,7 @@ def test_regularizers_activity_and_symbolic_losses_count():
     k, b, k2, b2 = model.get_weights()
     h = x @ k + b
     expected = ((h @ k2 + b2 - y) ** 2).mean() + 0.1 * (k**2).sum()
-    expected += 0.01 * np.abs(h).sum() + 3 * np.abs(h).mean()
+    expected += 0.01 * np.abs(h).sum() / 8 + 3 * np.abs(h).mean()
     assert model.evaluate(x, y, batch_size=8, verbose=0) == pytest.approx(expected, rel=1e-5)
     before = model.get_weights()
     model.optimizer.learning_rate = 0.01
