@@ -19,7 +19,8 @@ class EarlyStopping(MonitorCallback):
     verbose : {0, 1}
     mode : {"auto", "min", "max"}
     baseline : float, optional
-        Training also ends if the value does not beat this number within ``patience`` epochs.
+        Training also ends, as soon as values stop improving, if none has beaten this number within
+        ``patience`` epochs.
     restore_best_weights : bool
         Put back the weights of the best epoch at the end.
     start_from_epoch : int
@@ -66,7 +67,7 @@ class EarlyStopping(MonitorCallback):
                 self._remember(epoch)
             if self.baseline is None or self.is_better(current, self.baseline):
                 self.wait = 0
-            return  # as in Keras 3: while the best value still improves, a missed baseline does not stop it
+            return  # as in Keras 3: while the best value improves, a missed baseline does not stop it
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
