@@ -347,7 +347,8 @@ class Layer(Stateful):
             for output in tree.flatten(outputs):
                 if isinstance(output, Tensor):
                     penalty = self.activity_regularizer(output)
-                    self.add_loss(penalty / len(output) if output.ndim else penalty)  # per sample, as in Keras
+                    # Per sample, as in Keras: the same penalty for every batch size.
+                    self.add_loss(penalty / len(output) if output.ndim else penalty)
         if config._check_numerics:
             _check_finite(self, outputs)
         if mask is not None or type(self).compute_mask is not Layer.compute_mask:
