@@ -59,11 +59,6 @@ def standardize_dtype(dtype) -> str:
     return name
 
 
-def is_float(dtype) -> bool:
-    """Tell whether ``dtype`` is a floating type."""
-    return np.dtype(dtype).kind == "f"
-
-
 _cache: dict = {}
 
 

@@ -242,15 +242,15 @@ def _lists_by_output(given, names, what) -> list[list]:
         unknown = [k for k in given if k not in names]
         if unknown:
             raise ValueError(f"{what} names {unknown}, but the outputs are called {names}")
-        return [_as_list(given.get(n)) for n in names]
-    given = _as_list(given)
+        return [as_list(given.get(n)) for n in names]
+    given = as_list(given)
     nested = any(isinstance(g, (list, tuple)) for g in given)
     if len(names) == 1:
-        return [[m for g in given for m in _as_list(g)]]
+        return [[m for g in given for m in as_list(g)]]
     if nested or len(given) == len(names):
         if len(given) != len(names):
             raise ValueError(f"{what} has {len(given)} entries for {len(names)} outputs ({names})")
-        return [_as_list(g) for g in given]
+        return [as_list(g) for g in given]
     if len(given) == 1:
         return [list(given) for _ in names]
     raise ValueError(
@@ -258,7 +258,8 @@ def _lists_by_output(given, names, what) -> list[list]:
     )
 
 
-def _as_list(value) -> list:
+def as_list(value) -> list:
+    """Return ``None`` as no items, a list or tuple as its items, anything else as the only item."""
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]

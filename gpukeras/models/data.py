@@ -94,7 +94,6 @@ class ArraySource:
                 f"{what}: steps={steps} asked for, but the data has only {full} batches of {batch_size}",
                 stacklevel=4,
             )
-        self.batches_differ = self.count % self.batch_size != 0
 
     def _check_lengths(self, what) -> int:
         lengths = {leaf.shape[0] if leaf.shape else None for leaf in self.leaves}
@@ -271,7 +270,6 @@ class _BatchSource:
 
     class_weight: Mapping | None
     shuffle = False
-    batches_differ = True
 
     def _standardize(self, batch):
         x, y, sample_weight = unpack_x_y_sample_weight(batch)

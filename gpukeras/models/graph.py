@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpukeras import tree
+from gpukeras import ops, tree
 from gpukeras.layers.layer import Layer
 from gpukeras.symbolic import KerasTensor, Node, Operation, auto_name
 from gpukeras.tensor import Tensor, to_array
@@ -182,8 +182,6 @@ class Graph:
         return [self._fit(x, spec) for x, spec in zip(flat, self.inputs)]
 
     def _fit(self, x, spec: KerasTensor):
-        from gpukeras import ops
-
         if not isinstance(x, (Tensor, KerasTensor)):
             x = Tensor(to_array(x))
         shape = x.shape
@@ -274,12 +272,4 @@ def _in_keras_order(nodes: list[Node], inputs, outputs) -> tuple[list[Node], lis
         met.setdefault(id(node.operation), -1)
     operations = {id(n.operation): n.operation for n in everything}
     ordered = sorted(operations.values(), key=lambda o: (-operation_depth[id(o)], met[id(o)]))
-    # Input layers stand where their depth puts them, as in Keras.
     return sorted(everything, key=lambda n: -depth[id(n)]), ordered
-
-
-def is_identity_shape(shape) -> bool:
-    """Tell whether ``shape`` is one shape and not a structure of shapes."""
-    return isinstance(shape, (tuple, list)) and all(
-        n is None or isinstance(n, (int, np.integer)) for n in shape
-    )

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 
 from gpukeras import tree
-from gpukeras.layers.call_spec import shapes_for
+from gpukeras.layers.call_spec import is_shape, shapes_for
 from gpukeras.layers.layer import Layer
 from gpukeras.layers.stand_in import without_stand_ins
 from gpukeras.layers.tracking import CALLS
-from gpukeras.models.graph import Graph, is_identity_shape
+from gpukeras.models.graph import Graph
 from gpukeras.models.training import Trainer
 from gpukeras.symbolic import KerasTensor
 
@@ -195,7 +195,7 @@ class Model(Trainer):
         """Return the shape of the outputs for the shape (or structure of shapes) of the inputs."""
         if self._graph is None:
             return super().compute_output_shape(input_shape)
-        shapes = [input_shape] if is_identity_shape(input_shape) else _flatten_shapes(input_shape)
+        shapes = [input_shape] if is_shape(input_shape) else _flatten_shapes(input_shape)
         found = [KerasTensor(s, t.dtype) for s, t in zip(shapes, self._graph.inputs, strict=True)]
         return tree.map_structure(lambda t: t.shape, self._graph.run(self._graph.arrange(found)))
 
@@ -318,7 +318,7 @@ class Functional(Model):
 def _flatten_shapes(shapes) -> list:
     if isinstance(shapes, Mapping):
         return [s for key in sorted(shapes) for s in _flatten_shapes(shapes[key])]
-    return [shapes] if is_identity_shape(shapes) else [s for inner in shapes for s in _flatten_shapes(inner)]
+    return [shapes] if is_shape(shapes) else [s for inner in shapes for s in _flatten_shapes(inner)]
 
 
 def clone_model(model: Model, input_tensors=None, clone_function=None, call_function=None, recursive=False,
@@ -367,10 +367,3 @@ def model_from_json(json_string: str, custom_objects: Mapping | None = None) -> 
 
     config = json.loads(json_string)
     return saving.deserialize_keras_object(config, custom_objects=custom_objects)
-
-
-def is_functional(model) -> bool:
-    """Tell whether ``model`` has a symbolic graph."""
-    return isinstance(model, Model) and model._graph is not None
-
-

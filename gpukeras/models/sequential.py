@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gpukeras import tree
 from gpukeras.layers.layer import Layer
+from gpukeras.models.compiled import as_list
 from gpukeras.models.graph import Graph
 from gpukeras.models.model import Model
 from gpukeras.symbolic import KerasTensor
@@ -41,7 +42,7 @@ class Sequential(Model):
         self._stack: list[Layer] = []
         self._shape_given: tuple | None = None  # batch input shape, where it is known before any data
         self._shape_dtype: str | None = None
-        for layer in _as_list(layers):
+        for layer in as_list(layers):
             self.add(layer, rebuild=False)
         self._maybe_rebuild()
 
@@ -118,14 +119,9 @@ class Sequential(Model):
         if _is_input_layer(first):
             tensor = first.output
         else:
-            tensor = Input(batch_shape=shape, dtype=self._shape_dtype or self._guess_dtype(first))
+            tensor = Input(batch_shape=shape, dtype=self._shape_dtype or first.input_dtype)
         self._build_on(tensor)
         self._build_shape = tuple(tensor.shape)
-
-    @staticmethod
-    def _guess_dtype(layer) -> str | None:
-        """Dtype of an input that nobody described: what the first layer says it takes."""
-        return layer.input_dtype if isinstance(layer, Layer) else None
 
     def _build_on(self, tensor: KerasTensor) -> None:
         x = tensor
@@ -139,15 +135,6 @@ class Sequential(Model):
         self._set_graph(Graph(tensor, x, self.name))
 
     # ---- calling -----------------------------------------------------------------------------------
-    def call(self, inputs, training=None, mask=None):
-        if self._graph is not None:
-            return super().call(inputs, training=training, mask=mask)
-        if mask is not None:
-            inputs._keras_mask = mask
-        for layer in self.layers:
-            inputs = layer(inputs)
-        return inputs
-
     def _build(self, spec, args, kwargs):
         """First call: draw up the graph from the data's shape, batch axis left free."""
         inputs = args[0] if args else kwargs["inputs"]
@@ -183,9 +170,3 @@ def _is_input_layer(layer) -> bool:
     from gpukeras.layers import InputLayer
 
     return isinstance(layer, InputLayer)
-
-
-def _as_list(value) -> list:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

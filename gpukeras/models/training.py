@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukeras import autograd, tree
+from gpukeras import autograd, ops, tree
 from gpukeras.autograd import GradientTape
 from gpukeras.callbacks.logs import Logs, host_values
 from gpukeras.layers.layer import Layer
@@ -212,8 +212,6 @@ class Trainer(Layer):
                 )
             total = self._compile_loss(y, y_pred, sample_weight)
         for extra in self._additional_losses():
-            from gpukeras import ops
-
             if not isinstance(extra, Tensor):
                 extra = ops.convert_to_tensor(extra, dtype=self.compute_dtype)
             extra = ops.sum(extra) if extra.ndim else extra
@@ -373,7 +371,7 @@ class Trainer(Layer):
                     break
         finally:
             self._metrics_cached = None
-        if getattr(self.optimizer, "use_ema", False):
+        if self.optimizer is not None:
             self.optimizer.finalize_variable_values(self._trained_variables())
         runner.on_train_end(logs)
         return self.history

@@ -441,11 +441,13 @@ def test_mixed_float16_scales_the_loss_by_itself():
     assert losses[-1] < losses[0] / 3
 
 
-def test_averaged_weights_stand_in_after_fit():
+@pytest.mark.parametrize("wrap", [lambda o: o, keras.optimizers.LossScaleOptimizer], ids=["plain", "scaled"])
+def test_averaged_weights_stand_in_after_fit(wrap):
     x, y = problem()
-    model = linear(optimizer=keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    inner = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+    model = linear(optimizer=wrap(inner))
     model.fit(x, y, epochs=2, verbose=0)
-    average = model.optimizer._model_variables_moving_average[0]
+    average = inner._model_variables_moving_average[0]
     np.testing.assert_array_equal(model.get_weights()[0], average.numpy())
 
 
