@@ -16,6 +16,7 @@ import numpy as np
 
 from gpukeras import autograd, ops, tree
 from gpukeras.autograd import GradientTape
+from gpukeras.backends import threads
 from gpukeras.callbacks.logs import Logs, host_values
 from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics, check_losses, looks_like_metrics
@@ -297,6 +298,7 @@ class Trainer(Layer):
         return self._compile_metrics or CompiledMetrics(None, None)
 
     # ---- fit -----------------------------------------------------------------------------------------
+    @threads.session()
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None,
             validation_split=0.0, validation_data=None, shuffle=True, class_weight=None, sample_weight=None,
             initial_epoch=0, steps_per_epoch=None, validation_steps=None, validation_batch_size=None,
@@ -408,6 +410,7 @@ class Trainer(Layer):
                             verbose=verbose, epochs=epochs, steps=steps)
 
     # ---- evaluate and predict ------------------------------------------------------------------------
+    @threads.session()
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None,
                  callbacks=None, return_dict=False, max_queue_size=10, workers=1, use_multiprocessing=False,
                  **kwargs):
@@ -453,6 +456,7 @@ class Trainer(Layer):
         runner.on_test_end(logs)
         return logs
 
+    @threads.session()
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, max_queue_size=10,
                 workers=1, use_multiprocessing=False):
         """Return the outputs for some inputs as NumPy arrays.
@@ -493,6 +497,7 @@ class Trainer(Layer):
         return tree.pack_sequence_as(structure, joined)
 
     # ---- single batches ------------------------------------------------------------------------------
+    @threads.session()
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False,
                        reset_metrics=False):
         """Train on one batch and return its loss and metrics.
@@ -502,6 +507,7 @@ class Trainer(Layer):
         self._need_compile("train_on_batch")
         return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict, reset_metrics)
 
+    @threads.session()
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False, reset_metrics=False):
         """Return the loss and metrics of one batch, in test mode."""
         self._need_compile("test_on_batch")
@@ -518,6 +524,7 @@ class Trainer(Layer):
         values = list(logs.values())
         return values[0] if len(values) == 1 else values
 
+    @threads.session()
     def predict_on_batch(self, x):
         """Return the outputs for one batch as NumPy arrays."""
         with autograd.no_recording():
