@@ -10,6 +10,7 @@ from __future__ import annotations
 from .activation import ActivationMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
+from .depthwise import DepthwiseMixin
 from .device import Device
 from .embedding import EmbeddingMixin
 from .indexing import IndexingMixin
@@ -27,8 +28,8 @@ from .update import UpdateMixin
 
 
 class Backend(
-    DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, ConvolutionMixin, PoolingMixin, ResizeMixin,
-    RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin, IndexingMixin, RandomMixin,
-    SpecialMixin, UpdateMixin, Device,
+    DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
+    PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
+    IndexingMixin, RandomMixin, SpecialMixin, UpdateMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

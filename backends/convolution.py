@@ -2,7 +2,7 @@
 
 Input patches are copied into a column matrix of a few megabytes (im2col), one matrix product makes the
 outputs of that block, bias and activation follow while the block is in cache, then comes the next block.
-``choose`` below decides what runs; faster algorithms for certain shapes (Winograd) belong there.
+``convolution_choice`` decides what runs.
 """
 
 from __future__ import annotations
@@ -14,31 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .convolution_choice import choose
 from .rows import RowsMixin
 from .window_shapes import Windows
-
-PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
-
-
-def choose(w_shape: tuple, windows: Windows, groups: int) -> str:
-    """Return the algorithm for a kernel of shape (*window, channels // groups, filters)."""
-    if groups > 1:
-        return "depthwise" if w_shape[-2] == 1 else "grouped"
-    if windows.plain:
-        return "pointwise"
-    run = w_shape[-2] * (windows.window[-1] if windows.dilation[-1] == 1 else 1)
-    return "planar" if run < PLANAR_RUN else "rows"
-
-
-def choose_backward_data(w_shape: tuple, windows: Windows) -> str:
-    """Return how the data gradient is made: by a convolution with the mirrored kernel, or by scattering."""
-    channels, filters = w_shape[-2:]
-    mirrored = (
-        set(windows.strides) == {1}
-        and all(low < r for low, r in zip(windows.lows, windows.reach))
-        and 16 * channels >= filters  # else the mirrored convolution has too few outputs for its copies
-    )
-    return "mirrored" if mirrored else "scatter"
 
 
 def blocks(n: int, rows: int, bytes_per_row: int, budget: int) -> tuple[int, int]:
@@ -57,6 +35,7 @@ class ConvolutionMixin(RowsMixin):
     """
 
     column_bytes = 1 << 28  # of one column matrix: large enough to fill a GPU
+    _has_winograd = False
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
         """Return ``count`` uninitialised elements; the next call for ``slot`` may overwrite them."""
@@ -71,7 +50,7 @@ class ConvolutionMixin(RowsMixin):
         xp = self.xp
         y = xp.empty((len(x), *windows.out, w.shape[-1]), x.dtype)
         finish = _Finish(self, bias, activation, windows.out[-1])
-        way = choose(w.shape, windows, groups)
+        way = choose("forward", x.shape, w.shape, windows, groups, x.dtype, self._has_winograd)
         if way == "depthwise":
             self._depthwise_forward(xp.ascontiguousarray(x), w, windows, y, finish)
         elif way == "grouped":
@@ -94,17 +73,19 @@ class ConvolutionMixin(RowsMixin):
                 dy.astype(np.float32), w.astype(np.float32), windows, groups
             ).astype(dy.dtype)
         xp = self.xp
-        if groups > 1 and w.shape[-2] == 1:
+        shape = (len(dy), *windows.size, w.shape[-2] * groups)
+        way = choose("data", shape, w.shape, windows, groups, dy.dtype, self._has_winograd)
+        if way == "depthwise":
             return self._depthwise_backward_data(xp.ascontiguousarray(dy), w, windows, groups)
-        if groups > 1:
+        if way == "grouped":
             inner = w.shape[-2]
             dx = xp.empty((len(dy), *windows.size, inner * groups), dy.dtype)
             for i, dys, ws in _groups(xp, dy, w, groups, of_outputs=True):
                 dx[..., i] = self.conv_backward_data(dys, ws, windows)
             return dx
-        if windows.plain:
+        if way == "pointwise":
             return self.conv_forward(dy, w.swapaxes(-1, -2), windows)
-        if choose_backward_data(w.shape, windows) == "scatter":
+        if way == "scatter":
             return self._conv_scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
         mirrored = w[(slice(None, None, -1),) * len(windows.window)].swapaxes(-1, -2)
         lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
@@ -120,7 +101,7 @@ class ConvolutionMixin(RowsMixin):
         xp = self.xp
         inner, filters = x.shape[-1] // groups, dy.shape[-1]
         dw = xp.zeros((*windows.window, inner, filters), x.dtype)
-        way = choose(dw.shape, windows, groups)
+        way = choose("kernel", x.shape, dw.shape, windows, groups, x.dtype, self._has_winograd)
         dy = xp.ascontiguousarray(dy)
         if way == "depthwise":
             self._depthwise_backward_kernel(xp.ascontiguousarray(x), dy, windows, dw)
@@ -259,57 +240,6 @@ class ConvolutionMixin(RowsMixin):
             if part.stop == windows.out[0]:
                 dx[images] = target[inside]
         return dx if math.prod(windows.out) else xp.zeros_like(dx)
-
-    # ---- depthwise: one filter bank for each channel -------------------------------------------------
-    def _depthwise_forward(self, x, w, windows: Windows, y, finish) -> None:
-        xp, c = self.xp, x.shape[-1]
-        many = w.shape[-1] // c
-        w = w.reshape(*windows.window, c, many)
-        step, _ = blocks(len(x), 1, y[:1].nbytes + 1, self.column_bytes // 2)
-        padded = self._conv_padding(x, windows, step)
-        for n in range(0, len(x), step):
-            images = slice(n, min(n + step, len(x)))
-            source = padded(images)
-            block = y[images]
-            sums = block.reshape(*block.shape[:-1], c, many)
-            store = self.conv_scratch(block.size, x.dtype).reshape(sums.shape)
-            for i, (tap, places) in enumerate(tap_slices(windows)):
-                found = source[places][..., None]
-                xp.multiply(found, w[tap], out=store if i else sums)
-                if i:
-                    xp.add(sums, store, out=sums)
-            finish(block.reshape(-1, block.shape[-1]))
-
-    def _depthwise_backward_data(self, dy, w, windows: Windows, c: int):
-        xp = self.xp
-        many = dy.shape[-1] // c
-        w = w.reshape(*windows.window, c, many)
-        dx = xp.empty((len(dy), *windows.size, c), dy.dtype)
-        step, _ = blocks(len(dy), 1, dx[:1].nbytes + 1, self.column_bytes // 2)
-        sums = xp.empty((min(step, max(1, len(dy))), *windows.padded, c), dy.dtype)
-        inside = inner_slices(windows)
-        for n in range(0, len(dy), step):
-            block = dy[n : n + step].reshape(-1, *windows.out, c, many)
-            sums[...] = 0
-            for tap, places in tap_slices(windows):
-                found = block * w[tap]
-                target = sums[: len(block)][places]
-                target += found[..., 0] if many == 1 else found.sum(axis=-1)
-            dx[n : n + step] = sums[: len(block)][inside]
-        return dx
-
-    def _depthwise_backward_kernel(self, x, dy, windows: Windows, dw) -> None:
-        c = x.shape[-1]
-        many = dy.shape[-1] // c
-        step, _ = blocks(len(x), 1, dy[:1].nbytes + 1, self.column_bytes // 2)
-        padded = self._conv_padding(x, windows, step)
-        for n in range(0, len(x), step):
-            images = slice(n, min(n + step, len(x)))
-            source = padded(images)
-            block = dy[images].reshape(len(source), *windows.out, c, many)
-            for tap, places in tap_slices(windows):
-                product = source[places][..., None] * block
-                dw[tap][0] += self.column_sum(product.reshape(-1, c * many))
 
 
 class NumpyConvolutionMixin(ConvolutionMixin):
