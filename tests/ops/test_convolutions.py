@@ -7,8 +7,7 @@ import pytest
 from support.checks import check_gradient, check_op
 
 from gpukeras import autograd, ops
-from gpukeras.backends import convolution as family
-from gpukeras.backends import window_shapes
+from gpukeras.backends import convolution_choice, window_shapes
 from gpukeras.ops.convolutions import convolution_data, convolution_kernel
 from gpukeras.tensor import Tensor, Variable
 
@@ -326,7 +325,7 @@ def test_errors(call, words):
 ])
 def test_choice_of_algorithm(w, settings, way):
     windows = window_shapes.windows((8, 8), w[:2], settings.get("strides", (1, 1)), "same", (1, 1), "test")
-    assert family.choose(w, windows, settings.get("groups", 1)) == way
+    assert convolution_choice.choose("forward", (2, 8, 8, w[2]), w, windows, settings.get("groups", 1)) == way
 
 
 # ---- real Keras ------------------------------------------------------------------------------------------

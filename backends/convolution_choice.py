@@ -1,0 +1,123 @@
+"""Which algorithm runs a convolution: plain rules on shapes, each with its reason.
+
+``choose`` names the way for one pass; ``forced`` overrides it for experiments and tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from .window_shapes import Windows
+
+PASSES = ("forward", "data", "kernel")  # the outputs, the gradient of the inputs, that of the kernel
+WAYS = {
+    "pointwise": "one matrix product: every window is one element",
+    "rows": "columns copied along rows of the window: (positions, taps * C)",
+    "planar": "columns copied along rows of the output: (taps * C, positions); for few channels",
+    "grouped": "one convolution for each group of channels",
+    "depthwise": "multiply and add tap by tap: one filter bank for each channel",
+    "mirrored": "data gradient as the forward pass with the mirrored kernel",
+    "scatter": "data gradient by columns, added to where their inputs came from",
+    "winograd2": "Winograd's F(2x2, 3x3)",
+    "winograd4": "Winograd's F(4x4, 3x3)",
+}
+PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
+
+winograd = True  # the setting: False keeps the last bits of float32 at the cost of speed
+_local = threading.local()  # .forced: the way asked for by ``forced``
+
+
+@contextlib.contextmanager
+def forced(way: str) -> Iterator[None]:
+    """Let ``choose`` answer ``way`` in this thread wherever that way can run; an experiment's tool."""
+    if way not in WAYS:
+        raise ValueError(f"unknown way {way!r} of a convolution; expected one of {', '.join(sorted(WAYS))}")
+    before = getattr(_local, "forced", None)
+    _local.forced = way
+    try:
+        yield
+    finally:
+        _local.forced = before
+
+
+def choose(
+    step: str, x_shape: tuple, w_shape: tuple, windows: Windows, groups: int = 1, dtype=np.float32,
+    fast: bool = False,
+) -> str:
+    """Return the algorithm for one pass.
+
+    Parameters
+    ----------
+    step : {"forward", "data", "kernel"}
+    x_shape : tuple
+        Of the inputs (N, *size, C), in every pass.
+    w_shape : tuple
+        (*window, C // groups, filters)
+    fast : bool
+        Whether the backend has Winograd's algorithm.
+
+    Returns
+    -------
+    str
+        A key of ``WAYS``.
+    """
+    if step not in PASSES:
+        raise ValueError(f"unknown pass {step!r} of a convolution; expected one of {PASSES}")
+    asked = getattr(_local, "forced", None)
+    if asked is not None and asked in _able(step, w_shape, windows, groups, fast):
+        return asked
+    if groups > 1:
+        return "depthwise" if w_shape[-2] == 1 else "grouped"
+    if windows.plain:
+        return "pointwise"
+    if step == "data":
+        return _choose_data(w_shape, windows)  # "mirrored" asks again for its forward pass
+    if fast and winograd and fits_winograd(windows):
+        tile = winograd_tile(step, x_shape, w_shape, windows, dtype)
+        if tile:
+            return f"winograd{tile}"
+    run = w_shape[-2] * (windows.window[-1] if windows.dilation[-1] == 1 else 1)
+    return "planar" if run < PLANAR_RUN else "rows"
+
+
+def _able(step, w_shape, windows: Windows, groups: int, fast: bool) -> tuple[str, ...]:
+    """Return all ways that give the right result: what ``forced`` may ask for."""
+    if groups > 1:
+        return ("grouped", "depthwise") if w_shape[-2] == 1 else ("grouped",)
+    if step == "data":
+        found: tuple[str, ...] = ("scatter", "mirrored") if can_mirror(windows) else ("scatter",)
+    else:
+        found = ("rows", "planar")
+        if fast and fits_winograd(windows):
+            found += ("winograd2", "winograd4")
+    return found + ("pointwise",) if windows.plain else found
+
+
+def can_mirror(windows: Windows) -> bool:
+    """Whether the data gradient is a convolution of the same kind with the kernel turned round."""
+    return set(windows.strides) == {1} and all(low < r for low, r in zip(windows.lows, windows.reach))
+
+
+def _choose_data(w_shape: tuple, windows: Windows) -> str:
+    """Choose between the mirrored convolution and scattering."""
+    channels, filters = w_shape[-2:]
+    enough = 16 * channels >= filters  # else the mirrored convolution has too few outputs for its copies
+    return "mirrored" if enough and can_mirror(windows) else "scatter"
+
+
+def fits_winograd(windows: Windows) -> bool:
+    """Whether Winograd's algorithm applies: 3x3 windows over images, side by side."""
+    return windows.window == (3, 3) and windows.strides == (1, 1) and windows.dilation == (1, 1)
+
+
+def winograd_tile(step: str, x_shape: tuple, w_shape: tuple, windows: Windows, dtype) -> int:
+    """Return the side of Winograd's output tile, 4 or 2, or 0 where columns are faster.
+
+    The transforms cost as much for few channels as for many; the products they save grow with
+    channels * filters.
+    """
+    return 0
