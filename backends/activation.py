@@ -76,7 +76,7 @@ class NumpyActivationMixin(NumpyRowsMixin, ActivationMixin):
         n = x.size
         if n < 1024 or not x.flags.c_contiguous or (out is not None and not out.flags.c_contiguous):
             return np.maximum(x, zero, out=out)
-        y = np.empty(x.shape, x.dtype) if out is None else out
+        y = np.empty_like(x) if out is None else out
         source, target = x.reshape(-1), y.reshape(-1)
         if n <= CHUNK:
             np.maximum(source, self._zeros(n, x.dtype), out=target)

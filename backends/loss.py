@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activation import ActivationMixin
+from .program import recorded_whole
 
 _UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 
@@ -75,6 +76,7 @@ class LossMixin(ActivationMixin):
 class NumpyLossMixin(LossMixin):
     """Overrides for NumPy."""
 
+    @recorded_whole
     def check_labels(self, labels, classes, what="label"):
         if not labels.size:
             return

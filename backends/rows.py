@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from collections.abc import Callable
+
 import numpy as np
 
+from . import threads
 from .device import Device
 
 
@@ -34,11 +39,40 @@ class RowsMixin(Device):
         """Return the flat position of each row of a (rows, columns) matrix; it must not be written into."""
         return self.xp.arange(rows) * columns
 
+    def scratch(self, shape: tuple, dtype, slot: int = 0):
+        """Return an uninitialised array; the next call for ``slot`` may overwrite it."""
+        return self.xp.empty(shape, dtype)
+
+    def side_by_side(self, function: Callable, count: int, seconds: float, least: int = 1) -> None:
+        """Call ``function(start, stop)`` for parts of ``count`` items; on a CPU, large work on its threads.
+
+        ``seconds`` estimates the whole work on one thread of a CPU; a part has ``least`` items or more.
+        """
+        function(0, count)
+
 
 class NumpyRowsMixin(RowsMixin):
     """NumPy reduces short axes slowly: products with ones, a transposed maximum are 3 to 20 times quicker."""
 
     _cache: dict = {}  # (kind, sizes, dtype) -> constant array; emptied when it grows
+    _kept_scratch = 1 << 22  # bytes; larger ones are not worth keeping
+
+    def scratch(self, shape, dtype, slot=0):
+        count = math.prod(shape)
+        dtype = np.dtype(dtype)
+        if count * dtype.itemsize > self._kept_scratch:
+            return np.empty(shape, dtype)
+        kept: dict = _LOCAL.__dict__
+        found = kept.get((slot, dtype.char))
+        if found is None or found.size < count:
+            found = kept[slot, dtype.char] = np.empty(count, dtype)
+        return found[:count].reshape(shape)
+
+    def side_by_side(self, function, count, seconds, least=1):
+        if seconds < threads.WORTH:
+            function(0, count)
+        else:
+            threads.parallel(function, threads.split(count, seconds, least))
 
     def _constant(self, key, make):
         found = self._cache.get(key)
@@ -65,7 +99,7 @@ class NumpyRowsMixin(RowsMixin):
     def row_max(self, x):
         m, c = x.shape
         if m >= 16 and c <= 64:
-            return np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)[:, None]
+            return np.maximum.reduce(x.T.copy(), axis=0)[:, None]
         return np.maximum.reduce(x, axis=-1, keepdims=True)
 
     def row_sum(self, x):
@@ -83,3 +117,6 @@ class NumpyRowsMixin(RowsMixin):
             while k * c < 512 and m % (2 * k) == 0:
                 k *= 2
         return x.reshape(m // k, k * c) if k > 1 else x, k
+
+
+_LOCAL = threading.local()  # buffers of each thread

@@ -242,7 +242,7 @@ class GradientTape:
         places : dict of int to array
             By ``uid`` of the variable, of its shape and dtype. Used up.
         """
-        if backends.several_gpus or self._used or not target.uid or type(target.array) is not np.ndarray:
+        if backends.several_gpus or self._used or not target.uid or not isinstance(target.array, np.ndarray):
             return self.gradient(target, variables)
         ones = backends.CPU.ones(1, target.array.dtype).reshape(target.array.shape) if (
             target.array.size == 1) else np.ones_like(target.array)

@@ -20,6 +20,8 @@ class ReLU(Elementwise):
     threshold : float
     """
 
+    capturable = True
+
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
         super().__init__(**kwargs)
         arguments = {"negative_slope": negative_slope, "threshold": threshold, "max_value": max_value}
@@ -43,6 +45,8 @@ class LeakyReLU(Elementwise):
     negative_slope : float
         ``alpha`` is Keras 2's name of it.
     """
+
+    capturable = True
 
     def __init__(self, negative_slope=0.3, **kwargs):
         negative_slope = kwargs.pop("alpha", negative_slope)
@@ -68,6 +72,8 @@ class ThresholdedReLU(Elementwise):
     theta : float
     """
 
+    capturable = True
+
     def __init__(self, theta=1.0, **kwargs):
         super().__init__(**kwargs)
         if theta is None or theta < 0:
@@ -88,6 +94,8 @@ class ELU(Elementwise):
     ----------
     alpha : float
     """
+
+    capturable = True
 
     def __init__(self, alpha=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -111,6 +119,8 @@ class PReLU(Elementwise):
     shared_axes : int or list of int, optional
         Axes along which ``alpha`` is the same; ``[1, 2]`` for images.
     """
+
+    capturable = True
 
     def __init__(self, alpha_initializer="Zeros", alpha_regularizer=None, alpha_constraint=None,
                  shared_axes=None, **kwargs):
@@ -154,6 +164,8 @@ class Softmax(Elementwise):
     -----
     ``exp(x) / sum(exp(x))``. Called with a ``mask`` of the shape of the inputs, masked places get 0.
     """
+
+    capturable = True
 
     def __init__(self, axis=-1, **kwargs):
         if kwargs.pop("robust_masking", None):

@@ -36,6 +36,8 @@ class Dense(Layer):
     array([[3., 3.]], dtype=float32)
     """
 
+    capturable = True
+
     def __init__(
         self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
         bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
@@ -122,6 +124,8 @@ class Activation(Elementwise):
     array([0., 2.], dtype=float32)
     """
 
+    capturable = True
+
     def __init__(self, activation, **kwargs):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -135,6 +139,8 @@ class Activation(Elementwise):
 
 class Identity(Elementwise):
     """Return the inputs as they are."""
+
+    capturable = True
 
     def call(self, inputs):
         return inputs

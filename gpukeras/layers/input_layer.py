@@ -28,6 +28,8 @@ class InputLayer(Layer):
     name : str, optional
     """
 
+    capturable = True
+
     def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
                  input_tensor=None, optional=False, name=None, **kwargs):
         for old in ("batch_input_shape", "input_shape"):  # Keras 2

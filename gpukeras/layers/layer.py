@@ -77,6 +77,7 @@ class Layer(Stateful):
     """
 
     built = False
+    capturable = False  # whether ``call`` is array calls alone, so that a small model's step may be recorded
     _init_args: tuple[tuple, dict]
     __signature__ = _ConstructorSignature()
 

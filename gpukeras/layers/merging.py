@@ -112,12 +112,16 @@ class Add(Merge):
     array([2., 2., 2.], dtype=float32)
     """
 
+    capturable = True
+
     def _combine(self, x, y):
         return x + y
 
 
 class Subtract(Merge):
     """Subtract the second tensor from the first."""
+
+    capturable = True
 
     least = most = 2
 
@@ -128,6 +132,8 @@ class Subtract(Merge):
 class Average(Merge):
     """Take the mean of tensors."""
 
+    capturable = True
+
     def _merge(self, inputs):
         return super()._merge(inputs) / len(inputs)
 
@@ -137,6 +143,8 @@ class Average(Merge):
 
 class Multiply(Merge):
     """Multiply tensors; where inputs have masks, places that are masked out do not take part."""
+
+    capturable = True
 
     def _combine(self, x, y):
         return x * y
@@ -203,6 +211,8 @@ class Concatenate(Merge):
     >>> keras.layers.Concatenate()([keras.ops.ones((2, 3)), keras.ops.ones((2, 5))]).shape
     (2, 8)
     """
+
+    capturable = True
 
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)

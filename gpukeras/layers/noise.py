@@ -55,6 +55,8 @@ class Dropout(RandomLayer):
     array([[1., 1., 1.]], dtype=float32)
     """
 
+    capturable = True
+
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.rate = self._check_rate(rate)

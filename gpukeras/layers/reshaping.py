@@ -38,6 +38,8 @@ class Flatten(Reshaping):
     (2, 12)
     """
 
+    capturable = True
+
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format)
@@ -71,6 +73,8 @@ class Reshape(Reshaping):
     >>> keras.layers.Reshape((2, -1))(keras.ops.ones((5, 8))).shape
     (5, 2, 4)
     """
+
+    capturable = True
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
@@ -108,6 +112,8 @@ class Permute(Reshaping):
     (5, 64, 10)
     """
 
+    capturable = True
+
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
         self.dims = tuple(int(d) for d in dims)
@@ -140,6 +146,8 @@ class RepeatVector(Reshaping):
     >>> keras.layers.RepeatVector(3)(keras.ops.ones((2, 8))).shape
     (2, 3, 8)
     """
+
+    capturable = True
 
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class Trainer(Layer):
     def _forget_compiled_state(self) -> None:
         """Forget which variables are trained: asked anew at the next step."""
         self._variables_trained: list[Variable] | None = None
+        self._captured: Callable | None = None
         self._regularized = False  # whether any of them has a regularizer
 
     # ---- compile -------------------------------------------------------------------------------------
@@ -158,6 +159,15 @@ class Trainer(Layer):
             The metrics so far, ``"loss"`` among them.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred, gradients = self._differentiate(x, y, sample_weight)
+        if gradients:
+            self.optimizer.apply(gradients, self._trained_variables())
+        else:
+            warnings.warn(f"model {self.name!r} has no trainable weights; fit changes nothing", stacklevel=3)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def _differentiate(self, x, y, sample_weight):
+        """Return the outputs for one batch and the gradients of its loss, which the loss tracker takes."""
         with GradientTape() as tape:
             for variable in self._variables_trained or ():
                 if not variable.auto_watch:
@@ -167,17 +177,23 @@ class Trainer(Layer):
             scaled = self.optimizer.scale_loss(loss)
         variables = self._trained_variables()
         self._loss_tracker.update_state(Tensor(loss.array), sample_weight=_batch_size(x))
-        if variables:
-            places = self.optimizer.gradient_places(variables)
-            if self.optimizer.may_overflow:  # the optimizer finds that out and lowers its scale
-                with np.errstate(over="ignore", invalid="ignore"):
-                    gradients = tape.gradient_at(scaled, variables, places)
-            else:
-                gradients = tape.gradient_at(scaled, variables, places)
-            self.optimizer.apply(gradients, variables)
-        else:
-            warnings.warn(f"model {self.name!r} has no trainable weights; fit changes nothing", stacklevel=3)
-        return self.compute_metrics(x, y, y_pred, sample_weight)
+        if not variables:
+            return y_pred, []
+        places = self.optimizer.gradient_places(variables)
+        if not self.optimizer.may_overflow:
+            return y_pred, tape.gradient_at(scaled, variables, places)
+        with np.errstate(over="ignore", invalid="ignore"):  # the optimizer finds that out, lowers its scale
+            return y_pred, tape.gradient_at(scaled, variables, places)
+
+    def _step_function(self):
+        """Return what trains on a batch: ``train_step``, or what replays it (``models.captured``)."""
+        if self.run_eagerly or type(self).train_step is not Trainer.train_step:
+            return self.train_step
+        if self._captured is None:
+            from gpukeras.models.captured import CapturedStep
+
+            self._captured = CapturedStep(self)
+        return self._captured
 
     def test_step(self, data):
         """Evaluate one batch; returns the metrics so far."""
@@ -382,7 +398,7 @@ class Trainer(Layer):
         """Train on all batches of one epoch; return the last logs and the number of batches."""
         logs: Mapping = {}
         step = 0
-        train_step = self.train_step
+        train_step = self._step_function()
         begins, ends = runner.wants("on_train_batch_begin"), runner.wants("on_train_batch_end")
         for step, data in enumerate(source, 1):
             if begins and (every == 1 or step % every == 1):
@@ -505,7 +521,7 @@ class Trainer(Layer):
         Metrics go on counting over the calls, as in Keras 3; ``reset_metrics=True`` starts them anew first.
         """
         self._need_compile("train_on_batch")
-        return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict, reset_metrics)
+        return self._on_batch(self._step_function(), x, y, sample_weight, class_weight, return_dict, reset_metrics)
 
     @threads.session()
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False, reset_metrics=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpukeras.backends import shapes
+from gpukeras.backends.program import recorded_draw
 from gpukeras.op import op
 
 
@@ -35,8 +36,6 @@ def dropout(x, rate, noise_shape=None, seed=None):
     >>> sorted(set(y.tolist()))
     [0.0, 2.0]
     """
-    from gpukeras.random import device_generator
-
     from .math import floating
 
     if isinstance(rate, bool) or not 0 <= rate <= 1:
@@ -45,8 +44,7 @@ def dropout(x, rate, noise_shape=None, seed=None):
     if rate == 0:
         return a, lambda dy: dy
     backend = x.backend
-    generator = device_generator(backend, seed)
-    kept = backend.dropout_mask(generator, _noise_shape(a.shape, noise_shape), float(rate))
+    kept = _draw_mask(seed, backend, _noise_shape(a.shape, noise_shape), float(rate))
     factor = kept.astype(a.dtype)
     if rate < 1:
         factor *= 1 / (1 - rate)
@@ -59,6 +57,13 @@ def dropout(x, rate, noise_shape=None, seed=None):
         return dy * Tensor(factor)
 
     return xp.multiply(a, factor), vjp
+
+
+@recorded_draw
+def _draw_mask(seed, backend, shape, rate):
+    from gpukeras.random import device_generator
+
+    return backend.dropout_mask(device_generator(backend, seed), shape, rate)
 
 
 def _noise_shape(shape, noise_shape):

@@ -296,7 +296,7 @@ def weighted_total(values, weights=None, mean=True):
             return unbroadcast(_grow(dv, values), values), dw
         d = dy.array * scale
         if w is None:
-            dv = backend.xp.empty(values.shape, values.dtype)
+            dv = backend.xp.empty_like(values.array)
             dv[...] = d
             return dv, None
         dv = w * d
