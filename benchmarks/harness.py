@@ -1,20 +1,52 @@
 """Compare peers fairly: each in its own process, interleaved rounds, disturbed samples dropped.
 
-A worker (``worker.py``) prepares workloads and times blocks of steps when told to, over JSON lines on its
+A worker (``worker.py``) trains a workload and times blocks of steps when told to, over JSON lines on its
 standard streams. The harness asks the peers in turn, so that a slow moment of the machine hits all of them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import select
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GPUKERAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+)
+
+
+class PeerError(RuntimeError):
+    """A peer could not do what it was asked for."""
+
+
+# ---- one peer -------------------------------------------------------------------------------------------
+def environment(name: str, threads: int | None) -> dict[str, str]:
+    """Return the environment variables of a peer's process.
+
+    Parameters
+    ----------
+    name : str
+        ``"gpukeras"``, ``"keras-jax"``, ``"keras-tensorflow"``, ``"keras-torch"``, ``"tf_keras"`` or ``"torch"``.
+    threads : int or None
+        Limit for the library's threads; ``None``: what it takes by itself.
+    """
+    env = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES and k != "XLA_FLAGS"}
+    env.update(PYTHONWARNINGS="ignore", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    if name.startswith("keras-"):
+        env["KERAS_BACKEND"] = name.partition("-")[2]
+    if threads:
+        env.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        if threads == 1:
+            env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    return env
 
 
 class Peer:
@@ -23,50 +55,58 @@ class Peer:
     Parameters
     ----------
     name : str
-        ``"gpukeras"`` or ``"keras-jax"``, ``"keras-torch"``, ``"keras-tensorflow"``.
+        See ``environment``.
     python : str, optional
         Interpreter of the environment that has the library.
     threads : int, optional
-        Limit for the libraries' threads; default: theirs.
+        Limit for the library's threads and for the cores of the process; default: none.
     """
 
     def __init__(self, name: str, python: str | None = None, threads: int | None = None):
         self.name = name
-        env = dict(os.environ, PYTHONWARNINGS="ignore", TF_CPP_MIN_LOG_LEVEL="3")
-        if name.startswith("keras-"):
-            env["KERAS_BACKEND"] = name.partition("-")[2]
-        if threads:
-            env.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-            if threads == 1:
-                env["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        if threads and threads < (os.cpu_count() or 1) and hasattr(os, "sched_setaffinity"):
+        self.born = time.perf_counter()
+        pin = None
+        if threads and hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))[:threads]
-            preexec = lambda: os.sched_setaffinity(0, cores)  # noqa: E731
-        else:
-            preexec = None
+            pin = lambda: os.sched_setaffinity(0, cores)  # noqa: E731
         self.process = subprocess.Popen(
-            [python or sys.executable, str(HERE / "worker.py"), name], env=env, text=True, bufsize=1,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=preexec,
+            [python or sys.executable, str(HERE / "worker.py"), name, str(threads or 0)],
+            env=environment(name, threads), text=True, bufsize=1, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=pin,
         )
 
-    def ask(self, **request) -> dict:
-        """Send one request and return the answer."""
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        while line := self.process.stdout.readline():
+    def ask(self, timeout: float = 300, **request) -> dict:
+        """Send one request and return the answer; ``PeerError`` where there is none."""
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise PeerError(f"{self.name}: the worker ended with status {self.process.wait()}") from None
+        while True:
+            if not select.select([self.process.stdout], [], [], timeout)[0]:
+                raise PeerError(f"{self.name}: no answer to {request['do']} in {timeout:g} s")
+            line = self.process.stdout.readline()
+            if not line:
+                raise PeerError(f"{self.name}: the worker ended with status {self.process.wait()}")
             if line.startswith("{"):
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise RuntimeError(f"{self.name}: {answer['error']}")
-                return answer
-        raise RuntimeError(f"{self.name}: the worker ended with status {self.process.wait()}")
+                break
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{self.name}: {answer['error']}")
+        return answer
 
     def close(self) -> None:
         """End the worker."""
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
 
 
+# ---- samples --------------------------------------------------------------------------------------------
 def stolen() -> float:
     """Return the CPU seconds that the host has taken from this machine so far (0 where it is not told)."""
     try:
@@ -76,52 +116,105 @@ def stolen() -> float:
     return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def interleave(peers: dict[str, Peer], rounds: int, request: dict, limit: float = 0.05) -> dict[str, dict]:
-    """Ask the peers in turn, ``rounds`` times, and return what remains of their timings.
+def calibrate(peer: Peer, kind: str, target: float) -> int:
+    """Return how often ``kind`` must be repeated so that a sample takes about ``target`` seconds."""
+    peer.ask(do=kind, count=2)  # may still compile
+    count = 1
+    for _ in range(4):  # a short call tells little
+        seconds = peer.ask(do=kind, count=count)["seconds"]
+        wanted = max(1, math.ceil(target / max(seconds / count, 1e-9)))
+        if seconds > target / 4:
+            break
+        count = min(wanted, 20 * count)
+    return wanted
+
+
+def interleave(
+    peers: dict[str, Peer], kind: str, rounds: int, target: float = 0.3, budget: float = math.inf, pause: float = 0.02
+) -> dict[str, dict]:
+    """Time ``kind`` on all peers in turn and return what remains of their samples.
 
     Parameters
     ----------
     peers : dict of str to Peer
+    kind : str
+        A timing method of ``Worker``.
     rounds : int
-    request : dict
-        Sent to each peer each time; the answer holds ``seconds`` (wall) and ``steps``.
-    limit : float
-        A sample is dropped where more than this part of its time was stolen by the host, or where it is
-        more than 1.5 times the peer's median.
+        Samples of each peer.
+    target : float
+        Seconds of one sample, about; slow peers take what one call takes.
+    budget : float
+        Seconds after which no further round begins (three are always made).
+    pause : float
+        Seconds between two samples, for threads that still spin to fall asleep.
 
     Returns
     -------
     dict
-        By peer: median, quartiles (seconds per step), samples kept, samples dropped.
+        By peer: see ``summarize``.
     """
+    start = time.perf_counter()
+    counts = {name: calibrate(peer, kind, target) for name, peer in peers.items()}
     samples: dict[str, list] = {name: [] for name in peers}
     for i in range(rounds):
+        if i >= 3 and time.perf_counter() - start > budget:
+            break
         order = list(peers.items())
         for name, peer in order[i % len(order):] + order[: i % len(order)]:
+            time.sleep(pause)
             before = stolen()
-            answer = peer.ask(**request)
+            answer = peer.ask(do=kind, count=counts[name])
             share = (stolen() - before) / max(answer["seconds"], 1e-9)
             samples[name].append((answer["seconds"] / answer["steps"], share))
-    return {name: summarize(values, limit) for name, values in samples.items()}
+    return {name: summarize(values) for name, values in samples.items()}
 
 
-def summarize(values: list[tuple[float, float]], limit: float) -> dict:
-    """Return median and quartiles of the undisturbed samples."""
-    calm = [s for s, share in values if share <= limit] or [s for s, _ in values]
+def summarize(values: list[tuple[float, float]], stolen: float = 0.05, outlier: float = 1.5) -> dict:
+    """Return median and quartiles of the undisturbed samples.
+
+    Parameters
+    ----------
+    values : list of (seconds, share)
+        The share of a sample's time that the host has stolen.
+    stolen : float
+        Samples with a greater share are dropped (unless all have one).
+    outlier : float
+        So are samples that took more than this many times the median.
+
+    Returns
+    -------
+    dict
+        ``median``, ``low`` and ``high`` (quartiles), ``kept`` and ``dropped`` (counts).
+    """
+    calm = [s for s, share in values if share <= stolen] or [s for s, _ in values]
     middle = statistics.median(calm)
-    kept = [s for s in calm if s <= 1.5 * middle]
-    quartiles = statistics.quantiles(kept, n=4) if len(kept) > 1 else [kept[0]] * 3
-    return {"median": statistics.median(kept), "low": quartiles[0], "high": quartiles[2],
+    kept = [s for s in calm if s <= outlier * middle]
+    low, _, high = statistics.quantiles(kept, n=4, method="inclusive") if len(kept) > 1 else kept * 3
+    return {"median": statistics.median(kept), "low": low, "high": high,
             "kept": len(kept), "dropped": len(values) - len(kept)}
 
 
-def table(results: dict[str, dict], base: str) -> str:
-    """Return the results as text: time per step, spread, ratio to ``base`` (above 1: base is faster)."""
-    lines = []
-    for name, r in results.items():
-        ratio = r["median"] / results[base]["median"]
-        lines.append(
-            f"  {name:<18} {r['median'] * 1e3:9.4f} ms/step  [{r['low'] * 1e3:.4f}, {r['high'] * 1e3:.4f}]  "
-            f"{ratio:6.2f} x {base}  ({r['kept']} samples, {r['dropped']} dropped)"
-        )
-    return "\n".join(lines)
+# ---- comparisons ----------------------------------------------------------------------------------------
+def ratio(peer: dict, ours: dict) -> dict[str, float]:
+    """Return peer time / our time, with the least and greatest that the quartiles allow."""
+    return {"ratio": peer["median"] / ours["median"], "low": peer["low"] / ours["high"],
+            "high": peer["high"] / ours["low"]}
+
+
+def disagreements(losses: dict[str, list[float]], base: str, limit: float = 1e-2) -> dict[str, str]:
+    """Return the peers whose losses are not those of ``base``, with what is wrong.
+
+    Parameters
+    ----------
+    losses : dict of str to list of float
+    base : str
+    limit : float
+        Relative difference allowed.
+    """
+    found = {}
+    for name, values in losses.items():
+        for i, (value, expected) in enumerate(zip(values, losses[base])):
+            if not abs(value - expected) <= limit * abs(expected):  # also true for nan
+                found[name] = f"loss {i} is {value:.6g}, {base} has {expected:.6g}"
+                break
+    return found

@@ -9,10 +9,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import initial
 from harness import HERE, Peer
+from workloads import WORKLOADS
 
 FIRST_STEP = """
 import numpy as np, gpukeras as keras
@@ -41,16 +44,19 @@ def main() -> None:
     loaded = seconds("import numpy, gpukeras\nfor name in dir(gpukeras): getattr(gpukeras, name)")
     print(f"all its modules beyond NumPy   {loaded - numpy:.3f} s  (they load on first use)")
     print(f"cold process to trained step   {seconds(FIRST_STEP):.3f} s  (must stay below 0.6)")
-    peer = Peer("gpukeras")
-    peer.ask(do="setup", workload="a")
-    peer.ask(do="fit", epochs=5)
-    start = peer.ask(do="memory")["bytes"]
-    peer.ask(do="fit", epochs=50)
-    after_fit = peer.ask(do="memory")["bytes"]
-    peer.ask(do="predict", calls=100, samples=1)
-    warm = peer.ask(do="memory")["bytes"]
-    peer.ask(do="predict", calls=10_000, samples=1)
-    end = peer.ask(do="memory")["bytes"]
+    with tempfile.TemporaryDirectory() as folder:
+        initial.write(WORKLOADS["a"], Path(folder))
+        peer = Peer("gpukeras")
+        peer.ask(do="start", workload="a", folder=folder)
+        peer.ask(do="check", folder=folder)
+    peer.ask(do="fit", count=5)
+    start = peer.ask(do="memory")["now"]
+    peer.ask(do="fit", count=50)
+    after_fit = peer.ask(do="memory")["now"]
+    peer.ask(do="predict_one", count=100)
+    warm = peer.ask(do="memory")["now"]
+    peer.ask(do="predict_one", count=10_000)
+    end = peer.ask(do="memory")["now"]
     peer.close()
     print(f"memory over a 50-epoch fit     {(after_fit - start) / 2**20:+.2f} MB  (flat)")
     print(f"memory over 10,000 predicts    {(end - warm) / 2**20:+.2f} MB  (flat)")
