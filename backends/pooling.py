@@ -8,80 +8,149 @@ from collections.abc import Iterator
 import numpy as np
 
 from .convolution import blocks, inner_slices, tap_slices
-from .device import Device
+from .rows import RowsMixin
 from .window_shapes import Windows
 
+SECONDS = 2.5e-10  # for one tap of one output, on one thread of a CPU
 
-class PoolingMixin(Device):
+
+class PoolingMixin(RowsMixin):
     """Maximum and average over windows, and their gradients.
 
-    Shapes: ``x`` (N, *size, C), ``y`` and ``dy`` (N, *out, C). On a CPU a few images at a time, so that the
-    passes over one block find it in cache.
+    Shapes: ``x`` (N, *size, C), ``y``, ``where`` and ``dy`` (N, *out, C). ``where`` tells which element of
+    its window was the largest: the number of the tap, row by row. On a CPU some rows of windows at a time,
+    so that the passes over them find the outputs in cache, and several images side by side.
     """
 
     pool_bytes = 1 << 28  # of the inputs of one block
 
-    def _pool_blocks(self, x) -> Iterator[slice]:
-        """Yield the images of every block."""
-        step, _ = blocks(len(x), 1, x[:1].nbytes, self.pool_bytes)
-        for n in range(0, len(x), step):
-            yield slice(n, min(n + step, len(x)))
+    def _pool_run(self, function, windows: Windows, n: int, channels: int, taps: int) -> None:
+        """Call ``function(start, stop)`` for parts of ``n`` images, of which ``taps`` elements are read."""
+        self.side_by_side(function, n, n * channels * math.prod(windows.out) * taps * SECONDS)
 
-    def _pad_images(self, x, windows: Windows, value):
-        """Return images surrounded by ``value`` where the windows reach beyond them."""
-        if windows.padded == windows.size:
-            return x
-        padded = self.xp.full((len(x), *windows.padded, x.shape[-1]), value, x.dtype)
-        padded[inner_slices(windows)] = x
-        return padded
+    def _pool_blocks(self, windows: Windows, start: int, stop: int, nbytes: int) -> Iterator[tuple]:
+        """Yield images and rows of windows of every block; ``nbytes`` is the size of an input image.
+
+        Yields
+        ------
+        images, rows : slice
+        part : Windows
+            With the rows of this block only.
+        """
+        row = -(-nbytes // max(1, windows.out[0]))
+        step, height = blocks(stop - start, windows.out[0], row, self.pool_bytes)
+        for n in range(start, stop, step):
+            for r in range(0, windows.out[0], height):
+                rows = slice(r, min(r + height, windows.out[0]))
+                part = windows._replace(out=(rows.stop - r, *windows.out[1:]))
+                yield slice(n, min(n + step, stop)), rows, part
+
+    def _pool_sources(self, x, windows: Windows, start: int, stop: int, value) -> Iterator[tuple]:
+        """Yield the blocks with their images, surrounded by ``value`` where windows reach beyond them."""
+        exact = windows.padded == windows.size
+        source = None
+        for images, rows, part in self._pool_blocks(windows, start, stop, x[:1].nbytes):
+            if exact:
+                source = x[images]
+            elif rows.start == 0:
+                found = x[images]
+                source = self.scratch((len(found), *windows.padded, x.shape[-1]), x.dtype)
+                source[...] = value
+                source[inner_slices(windows)] = found
+            yield images, rows, part, source
 
     # ---- maximum ----------------------------------------------------------------------------------
     def max_pool_forward(self, x, windows: Windows):
         """Return the largest element of every window; padding never wins."""
         xp = self.xp
         y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
-        for images in self._pool_blocks(x):
-            source = self._pad_images(x[images], windows, _lowest(x.dtype))
-            _reduce(xp, xp.maximum, source, windows, y[images])
+
+        def run(start, stop):
+            sources = self._pool_sources(x, windows, start, stop, _lowest(x.dtype))
+            for images, rows, part, source in sources:
+                self._reduce(xp.maximum, source, part, rows.start, y[images, rows])
+
+        self._pool_run(run, windows, len(x), x.shape[-1], sum(windows.window))
         return y
 
-    def max_pool_backward(self, dy, x, y, windows: Windows):
-        """Return the gradient of ``x``: every window's goes to the first of its largest elements."""
+    def max_pool_training(self, x, windows: Windows):
+        """Return the largest element of every window, and where it was: of equals, the first."""
+        xp = self.xp
+        y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
+        taps = math.prod(windows.window)
+        where = xp.empty(y.shape, xp.uint8 if taps <= 256 else xp.int32)
+
+        def run(start, stop):
+            sources = self._pool_sources(x, windows, start, stop, _lowest(x.dtype))
+            for images, rows, part, source in sources:
+                self._max_pool_block(source, part, rows.start, y[images, rows], where[images, rows])
+
+        self._pool_run(run, windows, len(x), x.shape[-1], taps)
+        return y, where
+
+    def _max_pool_block(self, source, windows: Windows, first_row: int, y, where) -> None:
+        xp = self.xp
+        values = self.scratch(y.shape, y.dtype, slot=1)  # copied together: the passes below are quicker so
+        larger = self.scratch(y.shape, bool, slot=3)
+        for i, (_, place) in enumerate(tap_slices(windows, first_row)):
+            if i == 0:
+                y[...] = source[place]
+                where[...] = 0
+                continue
+            values[...] = source[place]
+            xp.greater(values, y, out=larger)
+            xp.maximum(y, values, out=y)
+            if where.dtype.itemsize == 1:
+                number = larger.view(where.dtype)
+                xp.multiply(number, i, out=number)
+            else:
+                number = larger * where.dtype.type(i)
+            xp.maximum(where, number, out=where)  # later taps have larger numbers
+
+    def max_pool_backward(self, dy, where, windows: Windows):
+        """Return the gradient of ``x``: every window's goes to its largest element."""
         xp = self.xp
         disjoint = _disjoint(windows)
-        dx = xp.empty(x.shape, dy.dtype)
-        for images in self._pool_blocks(x):
-            source = self._pad_images(x[images], windows, _lowest(x.dtype))
-            top, rest = y[images], dy[images].copy()
-            exact = disjoint and windows.padded == windows.size
-            target = dx[images] if exact else xp.zeros(source.shape, dy.dtype)
-            if exact and not _covers(windows):
-                target[...] = 0
-            taps = list(tap_slices(windows))
-            for i, (_, place) in enumerate(taps):
-                # What is left over goes to the last tap: it must be the largest, or a NaN hides among them.
-                won = rest if i == len(taps) - 1 else xp.multiply(rest, source[place] == top)
-                if disjoint:
-                    target[place] = won
-                else:
-                    target[place] += won
-                if won is not rest:
-                    xp.subtract(rest, won, out=rest)
-            if not exact:
-                dx[images] = target[inner_slices(windows)]
-        return dx
+        exact = disjoint and windows.padded == windows.size
+        dx = xp.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
 
-    def max_pool_select(self, v, x, y, windows: Windows):
-        """Return, for every window, the element of ``v`` where ``x`` has its maximum ``y``."""
+        def run(start, stop):
+            target = None
+            for images, rows, part in self._pool_blocks(windows, start, stop, dx[:1].nbytes):
+                if rows.start == 0:
+                    target = self._pool_target(dx[images], windows, exact)
+                d, code = dy[images, rows], where[images, rows]
+                here = self.scratch(code.shape, bool, slot=3)
+                for i, (_, place) in enumerate(tap_slices(part, rows.start)):
+                    xp.equal(code, i, out=here)
+                    if disjoint:
+                        xp.multiply(d, here, out=target[place])
+                    else:
+                        won = xp.multiply(d, here, out=self.scratch(d.shape, d.dtype, slot=1))
+                        target[place] += won
+                if not exact and rows.stop == windows.out[0]:
+                    dx[images] = target[inner_slices(windows)]
+
+        self._pool_run(run, windows, len(dy), dy.shape[-1], math.prod(windows.window))
+        return dx if math.prod(windows.out) else xp.zeros_like(dx)
+
+    def _pool_target(self, dx, windows: Windows, exact: bool):
+        """Return where the gradients of some images are collected: in ``dx`` itself where it is ``exact``."""
+        if exact:
+            if not _covers(windows):
+                dx[...] = 0
+            return dx
+        target = self.scratch((len(dx), *windows.padded, dx.shape[-1]), dx.dtype, slot=2)
+        target[...] = 0
+        return target
+
+    def max_pool_select(self, v, where, windows: Windows):
+        """Return, for every window, the element of ``v`` at ``where``."""
         xp = self.xp
-        source = self._pad_images(x, windows, _lowest(x.dtype))
-        values = self._pad_images(v, windows, 0)
-        found = xp.zeros(y.shape, v.dtype)
-        free = xp.ones(y.shape, bool)
-        for _, place in tap_slices(windows):
-            won = xp.logical_and(source[place] == y, free)
-            found += values[place] * won
-            free = xp.logical_and(free, xp.logical_not(won))
+        found = xp.zeros(where.shape, v.dtype)
+        for images, rows, part, source in self._pool_sources(v, windows, 0, len(v), 0):
+            for i, (_, place) in enumerate(tap_slices(part, rows.start)):
+                found[images, rows] += source[place] * (where[images, rows] == i)
         return found
 
     # ---- average ----------------------------------------------------------------------------------
@@ -90,10 +159,14 @@ class PoolingMixin(Device):
         xp = self.xp
         y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
         scale = self._window_weights(windows, x.dtype)
-        for images in self._pool_blocks(x):
-            block = y[images]
-            _reduce(xp, xp.add, self._pad_images(x[images], windows, 0), windows, block)
-            xp.multiply(block, scale, out=block)
+
+        def run(start, stop):
+            for images, rows, part, source in self._pool_sources(x, windows, start, stop, 0):
+                block = y[images, rows]
+                self._reduce(xp.add, source, part, rows.start, block)
+                xp.multiply(block, scale if isinstance(scale, float) else scale[rows], out=block)
+
+        self._pool_run(run, windows, len(x), x.shape[-1], sum(windows.window))
         return y
 
     def average_pool_backward(self, dy, windows: Windows):
@@ -102,18 +175,24 @@ class PoolingMixin(Device):
         dx = xp.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
         scale = self._window_weights(windows, dy.dtype)
         exact = _disjoint(windows) and _covers(windows) and windows.padded == windows.size
-        for images in self._pool_blocks(dx):
-            share = xp.multiply(dy[images], scale)
-            if exact:
-                pairs = tuple(n for o, k in zip(windows.out, windows.window) for n in (o, k))
-                split = dx[images].reshape(len(share), *pairs, dy.shape[-1])
-                split[...] = share.reshape(len(share), *(n for o in windows.out for n in (o, 1)), -1)
-            else:
-                target = xp.zeros((len(share), *windows.padded, dy.shape[-1]), dy.dtype)
-                for _, place in tap_slices(windows):
+
+        def run(start, stop):
+            target = None
+            for images, rows, part in self._pool_blocks(windows, start, stop, dx[:1].nbytes):
+                share = self.scratch(dy[images, rows].shape, dy.dtype)
+                xp.multiply(dy[images, rows], scale if isinstance(scale, float) else scale[rows], out=share)
+                if exact:
+                    _spread(share, dx[images], part, rows)
+                    continue
+                if rows.start == 0:
+                    target = self._pool_target(dx[images], windows, False)
+                for _, place in tap_slices(part, rows.start):
                     target[place] += share
-                dx[images] = target[inner_slices(windows)]
-        return dx
+                if rows.stop == windows.out[0]:
+                    dx[images] = target[inner_slices(windows)]
+
+        self._pool_run(run, windows, len(dy), dy.shape[-1], math.prod(windows.window))
+        return dx if math.prod(windows.out) else xp.zeros_like(dx)
 
     def _window_weights(self, windows: Windows, dtype):
         """Return one over the number of real elements in each window: a number, or (*out, 1)."""
@@ -132,39 +211,50 @@ class PoolingMixin(Device):
         return 1 / count
 
 
+    def _reduce(self, ufunc, source, windows: Windows, first_row: int, y) -> None:
+        """Combine the taps of every window into ``y``, one axis after the other: k1 + k2 passes, not k1 * k2.
+
+        ``first_row`` is the number of rows of windows left out at the start of the first axis.
+        """
+        place = [slice(None)] * source.ndim
+        place[1] = slice(first_row * windows.strides[0], None)
+        axes = [i for i, k in enumerate(windows.window) if k > 1 or windows.strides[i] > 1]
+        for i, o in enumerate(windows.out):
+            if i not in axes:  # without a window, an axis may still be longer than the output
+                place[i + 1] = slice(place[i + 1].start or 0, (place[i + 1].start or 0) + o)
+        source = source[tuple(place)]
+        for i in axes:
+            k, s, o = windows.window[i], windows.strides[i], windows.out[i]
+            spots = [slice(t, t + (o - 1) * s + 1 if o else t, s) for t in range(k)]
+            first, *others = (source[(slice(None),) * (i + 1) + (spot,)] for spot in spots)
+            if i == axes[-1]:
+                found = y
+            else:
+                found = self.scratch(first.shape, y.dtype, slot=1 + i % 2)
+            if others:
+                ufunc(first, others[0], out=found)
+            else:
+                found[...] = first
+            for tap in others[1:]:
+                ufunc(found, tap, out=found)
+            source = found
+        if not axes:
+            y[...] = source
+
+
 class NumpyPoolingMixin(PoolingMixin):
-    """Block sizes for the caches of a CPU."""
+    """Block sizes for the caches of a CPU: an eighth of the inputs' size is what a pass has at hand."""
 
     pool_bytes = 1 << 19
 
 
-def _reduce(xp, ufunc, source, windows: Windows, y) -> None:
-    """Combine the taps of every window into ``y``, one axis after the other: k1 + k2 passes, not k1 * k2."""
-    axes = [i for i, k in enumerate(windows.window) if k > 1 or windows.strides[i] > 1]
-    if not axes:
-        y[...] = source[tuple(slice(o) for o in (None, *windows.out))]
-        return
-    for i in axes:
-        last = i == axes[-1]
-        k, s, o = windows.window[i], windows.strides[i], windows.out[i]
-        taps = []
-        for t in range(k):
-            place = [slice(None)] * source.ndim
-            place[i + 1] = slice(t, t + (o - 1) * s + 1 if o else t, s)
-            if last:  # axes without a window may still be longer than the output
-                for j, n in enumerate(windows.out):
-                    if j not in axes:
-                        place[j + 1] = slice(n)
-            taps.append(source[tuple(place)])
-        if k == 1:
-            found = taps[0]
-        else:
-            found = ufunc(taps[0], taps[1], out=y) if last else ufunc(taps[0], taps[1])
-            for tap in taps[2:]:
-                ufunc(found, tap, out=found)
-        if last and k == 1:
-            y[...] = found
-        source = found
+def _spread(share, dx, windows: Windows, rows: slice) -> None:
+    """Copy each element of ``share`` to all places of its window, where the windows tile the images."""
+    k = windows.window[0]
+    part = dx[:, rows.start * k : rows.stop * k]
+    pairs = tuple(n for o, k in zip(windows.out, windows.window) for n in (o, k))
+    split = part.reshape(len(dx), *pairs, dx.shape[-1])
+    split[...] = share.reshape(len(dx), *(n for o in windows.out for n in (o, 1)), -1)
 
 
 def _disjoint(windows: Windows) -> bool:

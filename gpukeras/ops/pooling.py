@@ -101,39 +101,41 @@ def maximum_pooling(inputs, pool_size, strides=None, padding="valid", data_forma
     windows = _windows(inputs, pool_size, strides, padding, data_format)
     backend = inputs.backend
     x = _channels_last(inputs.array, data_format)
-    y = backend.max_pool_forward(x, windows)
+    if not (autograd.recording() and autograd.is_tracked(inputs)):
+        return _channels_back(backend.max_pool_forward(x, windows), data_format), None
+    y, where = backend.max_pool_training(x, windows)
+    kind = y.dtype
 
     def vjp(dy):
         if autograd.recording():
-            return max_pool_gradient(dy, x, y, windows, data_format)
-        d = _channels_last(dy.array.astype(x.dtype, copy=False), data_format)
-        return _channels_back(backend.max_pool_backward(d, x, y, windows), data_format)
+            return max_pool_gradient(dy, where, windows, data_format)
+        d = _channels_last(dy.array.astype(kind, copy=False), data_format)
+        return _channels_back(backend.max_pool_backward(d, where, windows), data_format)
 
     return _channels_back(y, data_format), vjp
 
 
 # The next two are linear in their tensor, and each is the other's gradient: any order of derivatives works.
-def _gradient_shape(dy, x, y, windows, data_format="channels_last"):
-    return window_shapes.join_format(x.shape[0], windows.size, x.shape[-1], data_format)
+def _gradient_shape(dy, where, windows, data_format="channels_last"):
+    return window_shapes.join_format(where.shape[0], windows.size, where.shape[-1], data_format)
 
 
 @op(shape=_gradient_shape)
-def max_pool_gradient(dy, x, y, windows, data_format="channels_last"):
-    """Send the gradient of every window to its first largest element; ``x``, ``y``: channels-last arrays."""
-    d = _channels_last(dy.array.astype(x.dtype, copy=False), data_format)
-    dx = dy.backend.max_pool_backward(d, x, y, windows)
-    return _channels_back(dx, data_format), lambda v: max_pool_select(v, x, y, windows, data_format)
+def max_pool_gradient(dy, where, windows, data_format="channels_last"):
+    """Send the gradient of every window to its largest element; ``where``: a channels-last array."""
+    dx = dy.backend.max_pool_backward(_channels_last(dy.array, data_format), where, windows)
+    return _channels_back(dx, data_format), lambda v: max_pool_select(v, where, windows, data_format)
 
 
-def _select_shape(v, x, y, windows, data_format="channels_last"):
-    return window_shapes.join_format(y.shape[0], windows.out, y.shape[-1], data_format)
+def _select_shape(v, where, windows, data_format="channels_last"):
+    return window_shapes.join_format(where.shape[0], windows.out, where.shape[-1], data_format)
 
 
 @op(shape=_select_shape)
-def max_pool_select(v, x, y, windows, data_format="channels_last"):
-    """Take the element of ``v`` where ``x`` has the maximum of its window."""
-    found = v.backend.max_pool_select(_channels_last(v.array, data_format), x, y, windows)
-    return _channels_back(found, data_format), lambda dy: max_pool_gradient(dy, x, y, windows, data_format)
+def max_pool_select(v, where, windows, data_format="channels_last"):
+    """Take the element of ``v`` where the maximum of its window was."""
+    found = v.backend.max_pool_select(_channels_last(v.array, data_format), where, windows)
+    return _channels_back(found, data_format), lambda dy: max_pool_gradient(dy, where, windows, data_format)
 
 
 @op(shape=window_shapes.pool, dtype="float")

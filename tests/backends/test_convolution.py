@@ -60,8 +60,11 @@ def test_generic_agrees(groups):
     y = NUMPY.max_pool_forward(x, windows)
     dy = RNG.standard_normal(y.shape)
     np.testing.assert_array_equal(GENERIC.max_pool_forward(x, windows), y)
-    np.testing.assert_array_equal(GENERIC.max_pool_backward(dy, x, y, windows),
-                                  NUMPY.max_pool_backward(dy, x, y, windows))
+    (z, where), found = NUMPY.max_pool_training(x, windows), GENERIC.max_pool_training(x, windows)
+    np.testing.assert_array_equal(z, y)
+    np.testing.assert_array_equal(found, (z, where))
+    np.testing.assert_array_equal(GENERIC.max_pool_backward(dy, where, windows),
+                                  NUMPY.max_pool_backward(dy, where, windows))
     np.testing.assert_allclose(GENERIC.average_pool_backward(dy, windows),
                                NUMPY.average_pool_backward(dy, windows), 1e-12)
     matrix = resize.weights(7, 9, "bicubic", False)

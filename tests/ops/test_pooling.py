@@ -7,6 +7,7 @@ import pytest
 from support.checks import check_op
 
 from gpukeras import autograd, ops
+from gpukeras.backends import threads
 from gpukeras.tensor import Tensor
 
 RNG = np.random.default_rng(3)
@@ -93,15 +94,15 @@ def test_second_order(op, case):
 @pytest.mark.parametrize("case", ["2d", "2d odd", "2d overlap same"])
 @pytest.mark.parametrize("op, mode", [(ops.max_pool, np.max), (ops.average_pool, np.mean)])
 def test_small_blocks(backend, monkeypatch, case, op, mode):
-    """One image at a time, and two of three."""
+    """A few rows at a time, one image, and two of three."""
     shape, size, settings = CASES[case]
     x = distinct(3, *shape[1:])
 
     def reference(x, *args, **kwargs):
         return naive_pool(x, *args, **kwargs, mode=mode)
 
-    for images in (1, 2):
-        monkeypatch.setattr(type(backend), "pool_bytes", images * x[0].nbytes)
+    for images in (0.3, 1, 2):
+        monkeypatch.setattr(type(backend), "pool_bytes", int(images * x[0].nbytes))
         check_op(op, [x], reference, settings=(size,), kwargs=settings, dtypes=("float64",), strided=False,
                  directions=1)
 
@@ -121,6 +122,41 @@ def test_ties_go_to_the_first(backend, size, settings):
     for i, j in itertools.product(range(y.shape[1]), range(y.shape[2])):
         expected[i * step - low, j * step - low] += 1
     np.testing.assert_array_equal(dx, expected)
+
+
+def test_many_taps(backend):
+    """More taps than a byte can number."""
+    x = distinct(1, 20, 21, 1)
+    check_op(ops.max_pool, [x], naive_pool, settings=(17,), dtypes=("float64",), directions=1)
+
+
+def test_nan_is_passed_on_and_keeps_the_gradient(backend):
+    x = Tensor(backend.xp.asarray(np.array([[1, np.nan, 3, 2, 5, 4]], "float32").reshape(1, 6, 1)))
+    with autograd.GradientTape() as tape:
+        tape.watch(x)
+        y = ops.max_pool(x, 2)
+    assert np.isnan(y.numpy()).ravel().tolist() == [True, False, False]
+    dx = tape.gradient(y, x).numpy().ravel()
+    assert dx[:2].sum() == 1 and dx[2:].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("settings", [dict(), dict(strides=1, padding="same")])
+def test_threads_change_nothing(settings):
+    x = Tensor(RNG.standard_normal((9, 32, 33, 64)).astype("float32"))
+    found = []
+    for count in (1, 3):
+        threads.set_threads(count)
+        try:
+            for op in (ops.max_pool, ops.average_pool):
+                with autograd.GradientTape() as tape:
+                    tape.watch(x)
+                    y = op(x, 2, **settings)
+                found.append((y.numpy(), op(x, 2, **settings).numpy(), tape.gradient(y, x).numpy()))
+        finally:
+            threads.set_threads(None)
+    for one, many in zip(found[:2], found[2:]):
+        for a, b in zip(one, many):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_negative_values_beat_padding(backend):
