@@ -17,6 +17,7 @@ import numpy as np
 from .convolution_choice import choose
 from .rows import RowsMixin
 from .window_shapes import Windows
+from .winograd import NumpyWinogradMixin
 
 
 def blocks(n: int, rows: int, bytes_per_row: int, budget: int) -> tuple[int, int]:
@@ -57,6 +58,8 @@ class ConvolutionMixin(RowsMixin):
             for i, xs, ws in _groups(xp, x, w, groups):
                 y[..., i] = self.conv_forward(xs, ws, windows)
             finish(y.reshape(-1, y.shape[-1]))
+        elif way.startswith("winograd"):
+            self._winograd_forward(x, w, windows, int(way[-1]), y, finish)
         else:
             filters = w.shape[-1]
             matrix = xp.ascontiguousarray(w).reshape(-1, filters)
@@ -108,6 +111,8 @@ class ConvolutionMixin(RowsMixin):
         elif way == "grouped":
             for i, xs, dys in _groups(xp, x, dy, groups):
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
+        elif way.startswith("winograd"):
+            self._winograd_kernel(x, dy, windows, int(way[-1]), dw)
         else:
             matrix = dw.reshape(-1, filters)
             for part, columns in self._conv_columns(x, windows, way, filters):
@@ -242,7 +247,7 @@ class ConvolutionMixin(RowsMixin):
         return dx if math.prod(windows.out) else xp.zeros_like(dx)
 
 
-class NumpyConvolutionMixin(ConvolutionMixin):
+class NumpyConvolutionMixin(NumpyWinogradMixin, ConvolutionMixin):
     """Block sizes for the caches of a CPU, and buffers that stay warm from call to call."""
 
     column_bytes = 1 << 21

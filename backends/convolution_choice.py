@@ -26,6 +26,7 @@ WAYS = {
     "winograd4": "Winograd's F(4x4, 3x3)",
 }
 PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
+WINOGRAD_CHANNELS = 16  # fewer channels or filters than this are faster by columns
 
 winograd = True  # the setting: False keeps the last bits of float32 at the cost of speed
 _local = threading.local()  # .forced: the way asked for by ``forced``
@@ -120,4 +121,7 @@ def winograd_tile(step: str, x_shape: tuple, w_shape: tuple, windows: Windows, d
     The transforms cost as much for few channels as for many; the products they save grow with
     channels * filters.
     """
-    return 0
+    channels, filters = w_shape[-2:]
+    if dtype != np.float32 or min(channels, filters) < WINOGRAD_CHANNELS or min(windows.out) < 3:
+        return 0
+    return 4

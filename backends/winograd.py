@@ -1,0 +1,287 @@
+"""Winograd's minimal filtering for 3x3 windows over images, in NumPy: fewer products for more additions.
+
+A tile of m x m outputs needs n x n inputs, n = m + 2. Kernel and inputs are taken for polynomials, known by
+their values at n points along each axis, and their product is formed point by point: n*n products where the
+definition has 9*m*m (4 times as many for m = 4, 2.25 for m = 2). With the matrices of ``transforms``,
+
+    Y = A' [(G g G') * (B' d B)] A        for every tile, channel and filter; summed over channels
+
+so that the work becomes n*n matrix products of shape (tiles, C) x (C, F). The gradients follow by
+transposition; that of the data is the same algorithm with the kernel turned round.
+
+All transforms are matrix products too, along one axis at a time: tiny matrices (6x6) times long rows, which
+OpenBLAS does without packing, at the speed of two or three passes of ``np.add``. Padding is never stored:
+rows outside the image drop out of the tiny matrix.
+
+References
+----------
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from . import threads
+from .window_shapes import Windows
+
+# Finite points of each tile; infinity comes on top. For m = 4 the textbook's 0, 1, -1, 2, -2 have four times
+# the rounding errors. All entries of A and B are exact in binary with these.
+POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 11 / 16, -11 / 16, 3 / 2, -3 / 2)}
+# Bytes of a block of tiles, inputs and products at all points: more where the kernels are large, because they
+# are read once for each block.
+BLOCK_LEAST, BLOCK_MOST = 3 << 20, 16 << 20
+SPEED = 4e10  # products per second of one thread, to estimate whether splitting pays
+
+
+class Transforms(NamedTuple):
+    """Matrices from and to the values at the points."""
+
+    data: np.ndarray  # B', (n, n)
+    kernel: np.ndarray  # G, (n, 3)
+    output: np.ndarray  # A', (m, n)
+
+
+@functools.cache
+def transforms(tile: int, dtype: str = "float64") -> Transforms:
+    """Return the matrices of F(tile x tile, 3x3), by interpolation at ``POINTS[tile]`` and infinity.
+
+    Notes
+    -----
+    Row i of A' and G holds the powers of point i. Row i of B' holds the coefficients of the polynomial that
+    vanishes at all other finite points; its value at point i divides G, shared out by powers of two.
+    """
+    points = np.array(POINTS[tile])
+    size = tile + 2
+    data, kernel, output = np.zeros((size, size)), np.zeros((size, 3)), np.zeros((tile, size))
+    for i, point in enumerate(points):
+        others = np.delete(points, i)
+        value = np.prod(point - others)
+        scale = 2.0 ** np.round(np.log2(abs(value)) / 2)
+        data[i, : size - 1] = np.poly(others)[::-1] / scale
+        kernel[i] = point ** np.arange(3) / value * scale
+        output[:, i] = point ** np.arange(tile)
+    data[-1] = np.poly(points)[::-1]
+    kernel[-1, -1] = output[-1, -1] = 1
+    return Transforms(*(matrix.astype(dtype) for matrix in (data, kernel, output)))
+
+
+class NumpyWinogradMixin:
+    """Two passes of a 3x3 convolution with steps of one; ``convolution`` decides when they run."""
+
+    _has_winograd = True
+
+    def _winograd_forward(self, x, w, windows: Windows, tile: int, y, finish) -> None:
+        """Write the convolution of ``x`` and ``w`` into ``y`` and ``finish`` every block of it."""
+        if not y.size:
+            return
+        c, f = w.shape[-2:]
+        matrices = transforms(tile, x.dtype.name)
+        size = tile + 2
+        x = np.ascontiguousarray(x)
+        kernels = _kernel_to_points(w, matrices.kernel)
+        rows, across = _tiles(windows, tile)
+        most = _block_rows(size, across, c, f, x.itemsize)
+
+        def part(start, stop):
+            for images, band in _blocks(start, stop, rows, most):
+                block = _Block(self, images, band, across, tile, x.dtype)
+                lines = block.lines(x, matrices.data, windows.lows, slot=10)
+                sums = block.buffer((size, *block.shape, tile, across, f), slot=11)
+                found = block.buffer((size, *block.shape, across, f), slot=13)
+                for p in range(size):
+                    values = block.values(lines, p, matrices.data, slot=12)
+                    np.matmul(values, kernels[p], out=found.reshape(size, -1, f))
+                    flat = found.reshape(size, *block.shape, across * f).transpose(1, 2, 0, 3)
+                    np.matmul(matrices.output, flat, out=sums[p].reshape(*flat.shape[:2], tile, -1))
+                block.write(sums, matrices.output, y)
+                finish(y[images, band.start * tile : band.stop * tile].reshape(-1, f))
+
+        total = len(x) * rows
+        seconds = total * across * size * size * c * f / SPEED
+        threads.parallel(part, threads.split(total, seconds))
+
+    def _winograd_kernel(self, x, dy, windows: Windows, tile: int, dw) -> None:
+        """Write the gradient of the kernel into ``dw``.
+
+        The parts of several threads are points, not images: none has to be added to another.
+        """
+        if not dy.size:
+            dw[...] = 0
+            return
+        c, f = dw.shape[-2:]
+        matrices = transforms(tile, x.dtype.name)
+        spread = np.ascontiguousarray(matrices.output.T)
+        back = np.ascontiguousarray(matrices.kernel.T)
+        size = tile + 2
+        x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+        rows, across = _tiles(windows, tile)
+        most = _block_rows(size, across, c, f, x.itemsize)
+        halfway = np.empty((size, 3, c, f), x.dtype)
+
+        def part(start, stop):
+            own = slice(start, stop)
+            total = np.empty((stop - start, size, c, f), x.dtype)
+            for images, band in _blocks(0, len(x) * rows, rows, most):
+                first = images.start == 0 and band.start == 0
+                block = _Block(self, images, band, across, tile, x.dtype)
+                inputs = block.lines(x, matrices.data[own], windows.lows, slot=10)
+                slopes = block.lines(dy, spread[own], (0, 0), slot=11)
+                for p in range(stop - start):
+                    values = block.values(inputs, p, matrices.data, slot=12).swapaxes(1, 2)
+                    others = block.values(slopes, p, spread, slot=13)
+                    if first:
+                        np.matmul(values, others, out=total[p])
+                    else:
+                        total[p] += np.matmul(values, others)
+            np.matmul(back, total.swapaxes(1, 2), out=halfway[own].swapaxes(1, 2))
+
+        seconds = len(x) * rows * across * size * size * c * f / SPEED
+        threads.parallel(part, threads.split(size, seconds))
+        flat = halfway.reshape(size, 3 * c, f).swapaxes(0, 1)
+        np.matmul(back, flat, out=dw.reshape(3, 3 * c, f).swapaxes(0, 1))
+
+
+def _kernel_to_points(w, matrix):
+    """Return the values of kernels (3, 3, C, F) at all points, (n, n, C, F)."""
+    size, (c, f) = len(matrix), w.shape[-2:]
+    halfway = np.empty((size, 3 * c, f), w.dtype)
+    np.matmul(matrix, np.ascontiguousarray(w).reshape(3, 3 * c, f).swapaxes(0, 1), out=halfway.swapaxes(0, 1))
+    found = np.empty((size, size, c, f), w.dtype)
+    np.matmul(matrix, halfway.reshape(size, 3, c, f).swapaxes(1, 2), out=found.swapaxes(1, 2))
+    return found
+
+
+def _tiles(windows: Windows, tile: int) -> tuple[int, ...]:
+    """Return how many tiles cover the outputs along each axis."""
+    return tuple(math.ceil(n / tile) for n in windows.out)
+
+
+def _block_rows(size: int, across: int, c: int, f: int, itemsize: int) -> int:
+    """Return how many rows of tiles a block has."""
+    kernels = size * size * c * f * itemsize
+    budget = min(BLOCK_MOST, max(BLOCK_LEAST, 3 * kernels // 2))
+    return max(1, budget // (across * size * size * (c + f) * itemsize))
+
+
+def _blocks(start: int, stop: int, rows: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Yield (images, rows of tiles) of blocks of about equal size, of at most ``most`` rows.
+
+    ``start`` and ``stop`` count rows of tiles through all images, ``rows`` to each.
+    """
+    if most < rows:
+        most = _even(rows, most)
+    else:
+        most = _even(math.ceil((stop - start) / rows), most // rows) * rows  # whole images
+    while start < stop:
+        image, row = divmod(start, rows)
+        if row == 0 and min(most, stop - start) >= rows:
+            images = min(most, stop - start) // rows
+            yield slice(image, image + images), slice(0, rows)
+            start += images * rows
+        else:
+            count = min(most, rows - row, stop - start)
+            yield slice(image, image + 1), slice(row, row + count)
+            start += count
+
+
+def _even(count: int, most: int) -> int:
+    """Return the size of equal parts of ``count`` with at most ``most`` in each."""
+    return math.ceil(count / math.ceil(count / most))
+
+
+class _Block:
+    """Some rows of tiles of one image, or of several whole images, in buffers of the thread at work."""
+
+    def __init__(self, backend, images: slice, band: slice, across: int, tile: int, dtype):
+        self.backend, self.images, self.band = backend, images, band
+        self.across, self.tile, self.dtype = across, tile, dtype  # across: tiles in a row of tiles
+        self.shape = images.stop - images.start, band.stop - band.start
+        self.tiles = self.shape[0] * self.shape[1] * across
+
+    def buffer(self, shape: tuple, slot: int):
+        return self.backend.conv_scratch(math.prod(shape), self.dtype, slot).reshape(shape)
+
+    def lines(self, source, matrix, lows: tuple, slot: int):
+        """Transform along the first axis.
+
+        Returns
+        -------
+        array, shape (images, rows of tiles, points, tiles in a row, taps, C)
+            For every tile the columns it touches: a view, in which neighbours overlap.
+        """
+        source = source[self.images]
+        n, height, width, c = source.shape
+        points, taps = matrix.shape
+        low, padded = lows[1], (self.across - 1) * self.tile + taps
+        width = min(width, padded - low)
+        found = self.buffer((*self.shape, points, padded, c), slot)
+        found[..., :low, :] = 0
+        found[..., low + width :, :] = 0
+        inside = found.reshape(*self.shape, points, padded * c)[..., low * c : (low + width) * c]
+        self._down(source.reshape(n, height, -1)[..., : width * c], matrix, lows[0], inside)
+        s = found.strides
+        return as_strided(
+            found, (*self.shape, points, self.across, taps, c), (*s[:3], self.tile * s[3], *s[3:])
+        )
+
+    def _down(self, source, matrix, low: int, out) -> None:
+        """Multiply ``matrix`` with the lines of the image under each row of tiles; others are zero."""
+        (n, height, length), taps = source.shape, matrix.shape[1]
+        first, last = self.band.start, self.band.stop
+        start = min(max(-(-low // self.tile), first), last)  # between: rows of tiles inside the image
+        stop = min(max((height + low - taps) // self.tile + 1, start), last)
+        if stop > start:
+            inner = source[:, start * self.tile - low :]
+            s = inner.strides
+            inner = as_strided(inner, (n, stop - start, taps, length), (s[0], self.tile * s[1], *s[1:]))
+            np.matmul(matrix, inner, out=out[:, start - first : stop - first])
+        for row in (*range(first, start), *range(stop, last)):
+            line = row * self.tile - low
+            top, bottom = max(0, -line), min(taps, height - line)
+            if bottom > top:
+                found = source[:, line + top : line + bottom]
+                np.matmul(matrix[:, top:bottom], found, out=out[:, row - first])
+            else:
+                out[:, row - first] = 0
+
+    def values(self, lines, p: int, matrix, slot: int):
+        """Transform along the second axis what is at point ``p`` of the first: (points, tiles, C)."""
+        found = self.buffer((len(matrix), *self.shape, self.across, lines.shape[-1]), slot)
+        np.matmul(matrix, lines[:, :, p], out=found.transpose(1, 2, 3, 0, 4))
+        return found.reshape(len(matrix), self.tiles, -1)
+
+    def write(self, sums, matrix, y) -> None:
+        """Transform ``sums``, (points, images, rows of tiles, tile, tiles in a row, F), back into ``y``."""
+        sums = sums.transpose(1, 2, 4, 3, 0, 5)  # in front of F: points along the first axis
+        for rows, lines, height in _cuts(self.band, self.tile, y.shape[1]):
+            for columns, along, width in _cuts(slice(0, self.across), self.tile, y.shape[2]):
+                part = sums[:, rows, columns, :width]
+                n, *counts = part.shape[:3]
+                area = y[self.images, lines, along].reshape(n, counts[0], height, counts[1], width, -1)
+                np.matmul(matrix[:height], part, out=area.transpose(0, 1, 3, 4, 2, 5))
+
+
+def _cuts(band: slice, tile: int, size: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield tiles that lie inside an axis of ``size`` outputs, then the last one if it is cut off.
+
+    Yields
+    ------
+    which : slice
+        Of the tiles in ``band``.
+    where : slice
+        Their outputs.
+    extent : int
+        Outputs of each tile.
+    """
+    whole = min(band.stop, size // tile)
+    if whole > band.start:
+        yield slice(0, whole - band.start), slice(band.start * tile, whole * tile), tile
+    if band.stop > whole:
+        yield slice(whole - band.start, None), slice(whole * tile, size), size - whole * tile
