@@ -17,6 +17,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,10 @@ _WITH_OUT = {np.dot, np.take, np.clip, np.concatenate, np.stack, np.sum, np.prod
              np.amax, np.amin, np.argmax, np.argmin, np.cumsum, np.cumprod, np.any, np.all, np.outer}
 
 
-class _Followed(np.ndarray):
+_Array: Any = np.ndarray  # its methods' many overloads are not repeated here
+
+
+class _Followed(_Array):
     """An array that notes the calls made on it while a recording is open; otherwise an ordinary one."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
@@ -170,6 +174,8 @@ class _Followed(np.ndarray):
             call(*inputs, out=out, **kwargs)
         if method == "__call__":
             inputs = _weak_numbers(inputs)
+            if not any(o.ndim for o in out):
+                inputs, out = _at_least_1d(inputs), _at_least_1d(out)
         if method == "__call__" and ufunc not in _OUT_BY_NAME and all(o is not None for o in out):
             recording.add(call, *inputs, *out, **kwargs)
         else:
@@ -260,9 +266,10 @@ class _Followed(np.ndarray):
     def __setitem__(self, key, value):
         recording = _LOCAL.recording
         target, key, value = plain(self), plain(key), plain(value)
-        target[key] = value
-        if recording is not None:
-            recording.add(target.__setitem__, key, value)
+        if recording is None or not isinstance(value, np.ndarray) or not _same_memory(target, key, value):
+            target[key] = value
+            if recording is not None:
+                recording.add(target.__setitem__, key, value)
 
     def _view_or_copy(self, cut, key=None):
         """Return ``cut(array)``: a view needs no call, a copy is noted."""
@@ -273,7 +280,8 @@ class _Followed(np.ndarray):
         if isinstance(found, np.generic):  # one element: as a view, so that it stays the memory's
             key = key if isinstance(key, tuple) else (key,)
             if not any(isinstance(k, np.ndarray) for k in key) and len(key) == self.ndim:
-                return plain(self)[(*key, ...)].view(_Followed)
+                key += (...,)
+                return plain(self)[key].view(_Followed)
             raise CannotRecord("an element of an array was read")
         if _within(found, self):
             return found.view(_Followed)
@@ -359,6 +367,21 @@ def _weak_numbers(inputs):
     if kind.kind != "f":
         return inputs
     return tuple(np.array(a, kind) if type(a) in (int, float) and math.isfinite(a) else a for a in inputs)
+
+
+def _same_memory(target, key, value) -> bool:
+    """Tell whether ``value`` is ``target[key]`` itself, as after ``target[key] += 1``."""
+    if isinstance(key, np.ndarray):
+        return False
+    place = np.ndarray.__getitem__(target, key if isinstance(key, tuple) and ... in key else (
+        (*key, ...) if isinstance(key, tuple) else (key,) if key is ... else (key, ...)))
+    return (place.ctypes.data == value.ctypes.data and place.shape == value.shape
+            and place.strides == value.strides and place.dtype == value.dtype)
+
+
+def _at_least_1d(arrays) -> tuple:
+    """Return scalars' memory as vectors of one element: twice as fast to call."""
+    return tuple(a.reshape(1) if isinstance(a, np.ndarray) and not a.ndim else a for a in arrays)
 
 
 def _shares(array, args) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import backends, tensor
-from gpukeras.autograd import GradientTape
 from gpukeras.backends.program import CannotRecord, Recording, plain
 from gpukeras.callbacks.logs import Logs
 from gpukeras.random import device_generator
@@ -36,7 +35,8 @@ class CapturedStep:
 
     def __init__(self, model):
         self.model = model
-        self.programs: dict[tuple, _Program | int | None] = {}  # by batch shape: steps seen, then what came
+        self.programs: dict = {}  # by batch shape: how often it was seen, then its program or None
+        self.places: dict[int, list] = {}  # by number of samples: where a program wants its batch
 
     def __call__(self, data):
         key = _signature(data)
@@ -44,11 +44,14 @@ class CapturedStep:
         if type(found) is _Program:
             if found.layout != tensor.layout_version or found.variables is not self.model._variables_trained:
                 self.programs.clear()  # the variables have moved
+                self.places.clear()
             elif found.proven:
                 return found.step(data)
             else:
                 same, logs = found.prove(data)
-                if not same:
+                if same:
+                    self.places[len(found.inputs[0])] = found.inputs
+                else:
                     self.programs[key] = None
                 return logs
         elif found is not None and key is not None:
@@ -133,8 +136,8 @@ def _record(model, data) -> tuple:
             model.compute_metrics(x, y, y_pred, sample_weight)
             gradients = _placed(model, gradients)
     except CannotRecord:
-        for variable, array, value in zip(state, (v.array for v in state), before):
-            array[...] = value
+        for variable, value in zip(state, before):
+            variable.array[...] = value
         return None, None
     finally:
         for variable, array in zip(known, arrays):
@@ -196,7 +199,7 @@ class _Program:
     def run(self, data) -> None:
         """Do everything up to the optimizer's step."""
         for place, part in zip(self.inputs, data):
-            if place is not None:
+            if part is not None and part.array is not place:
                 np.copyto(place, part.array)
         for call in self.calls:
             call()

@@ -79,6 +79,8 @@ class ArraySource:
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"{what}: batch_size must be a positive integer, came {batch_size!r}")
         self.backend = backends.current()
+        # Arrays that take the next batch of so many rows, of the shapes and dtypes of the three parts.
+        self.places: dict[int, Sequence] = {}
         parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
         if _fits(parts, self.backend):
             parts = [_cut(lambda leaf: _moved(leaf, self.backend), p) for p in parts]
@@ -141,15 +143,18 @@ class ArraySource:
             yield (_cut(cut, x), _cut(cut, y), _cut(cut, sample_weight))
 
     def _drawn(self, order) -> Iterator[tuple]:
-        """Yield batches of plain arrays on the host in the order drawn."""
-        x, y, sample_weight = self.parts
-        for start in range(0, self.steps * self.batch_size, self.batch_size):
-            rows = order[start:start + self.batch_size]
-            yield (
-                None if x is None else Tensor(x.take(rows, 0)),
-                None if y is None else Tensor(y.take(rows, 0)),
-                None if sample_weight is None else Tensor(sample_weight.take(rows, 0)),
-            )
+        """Yield batches of plain arrays on the host in the order drawn; in ``self.places``, if any fits."""
+        parts, size = self.parts, self.batch_size
+        for start in range(0, self.steps * size, size):
+            rows = order[start:start + size]
+            places = self.places.get(len(rows))
+            if places is None:
+                yield tuple([None if p is None else Tensor(p.take(rows, 0)) for p in parts])
+            else:  # in the mode "raise" NumPy would gather into a temporary array first
+                yield tuple([
+                    None if p is None else Tensor(p.take(rows, 0, out, "clip"))
+                    for p, out in zip(parts, places)
+                ])
 
     def on_epoch_end(self) -> None:
         """Arrays need nothing between epochs."""

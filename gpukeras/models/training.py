@@ -399,6 +399,7 @@ class Trainer(Layer):
         logs: Mapping = {}
         step = 0
         train_step = self._step_function()
+        source.places = getattr(train_step, "places", {})
         begins, ends = runner.wants("on_train_batch_begin"), runner.wants("on_train_batch_end")
         for step, data in enumerate(source, 1):
             if begins and (every == 1 or step % every == 1):
@@ -521,7 +522,8 @@ class Trainer(Layer):
         Metrics go on counting over the calls, as in Keras 3; ``reset_metrics=True`` starts them anew first.
         """
         self._need_compile("train_on_batch")
-        return self._on_batch(self._step_function(), x, y, sample_weight, class_weight, return_dict, reset_metrics)
+        step = self._step_function()
+        return self._on_batch(step, x, y, sample_weight, class_weight, return_dict, reset_metrics)
 
     @threads.session()
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False, reset_metrics=False):
