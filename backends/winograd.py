@@ -44,7 +44,8 @@ class Transforms(NamedTuple):
     """Matrices from and to the values at the points."""
 
     data: np.ndarray  # B', (n, n)
-    kernel: np.ndarray  # G, (n, 3)
+    kernel: np.ndarray  # G along both axes, (n, n, 9)
+    back: np.ndarray  # G', (3, n)
     output: np.ndarray  # A', (m, n)
 
 
@@ -69,7 +70,8 @@ def transforms(tile: int, dtype: str = "float64") -> Transforms:
         output[:, i] = point ** np.arange(tile)
     data[-1] = np.poly(points)[::-1]
     kernel[-1, -1] = output[-1, -1] = 1
-    return Transforms(*(matrix.astype(dtype) for matrix in (data, kernel, output)))
+    both = (kernel[:, None, :, None] * kernel[:, None, :]).reshape(size, size, 9)
+    return Transforms(*(np.ascontiguousarray(m, dtype) for m in (data, both, kernel.T, output)))
 
 
 class NumpyWinogradMixin:
@@ -84,28 +86,40 @@ class NumpyWinogradMixin:
         c, f = w.shape[-2:]
         matrices = transforms(tile, x.dtype.name)
         size = tile + 2
-        x = np.ascontiguousarray(x)
-        kernels = _kernel_to_points(w, matrices.kernel)
+        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(9, c, f)
         rows, across = _tiles(windows, tile)
+        total = len(x) * rows
+        seconds = total * across * size * size * c * f / SPEED
+        parts = threads.split(total, seconds)
         most = _block_rows(size, across, c, f, x.itemsize)
+        kernels = None  # at all points; with one block of tiles they are made when needed and stay in cache
+        if total > most or len(parts) > 1:
+            kernels = np.empty((size, size, c, f), x.dtype)
+            threads.parallel(
+                lambda start, stop: _to_points(w[:, start:stop], matrices.kernel, kernels[:, :, start:stop]),
+                threads.split(c, size**3 * c * f / SPEED),
+            )
 
         def part(start, stop):
             for images, band in _blocks(start, stop, rows, most):
                 block = _Block(self, images, band, across, tile, x.dtype)
                 lines = block.lines(x, matrices.data, windows.lows, slot=10)
                 sums = block.buffer((size, *block.shape, tile, across, f), slot=11)
-                found = block.buffer((size, *block.shape, across, f), slot=13)
+                found = block.buffer((size, *block.shape, across, f), slot=12)
                 for p in range(size):
-                    values = block.values(lines, p, matrices.data, slot=12)
-                    np.matmul(values, kernels[p], out=found.reshape(size, -1, f))
+                    if kernels is None:
+                        kernel = block.buffer((1, size, c, f), slot=14)
+                        _to_points(w, matrices.kernel[p : p + 1], kernel)
+                    else:
+                        kernel = kernels[p : p + 1]
+                    values = block.values(lines, p, matrices.data, slot=13)
+                    np.matmul(values, kernel[0], out=found.reshape(size, -1, f))
                     flat = found.reshape(size, *block.shape, across * f).transpose(1, 2, 0, 3)
                     np.matmul(matrices.output, flat, out=sums[p].reshape(*flat.shape[:2], tile, -1))
                 block.write(sums, matrices.output, y)
                 finish(y[images, band.start * tile : band.stop * tile].reshape(-1, f))
 
-        total = len(x) * rows
-        seconds = total * across * size * size * c * f / SPEED
-        threads.parallel(part, threads.split(total, seconds))
+        threads.parallel(part, parts)
 
     def _winograd_kernel(self, x, dy, windows: Windows, tile: int, dw) -> None:
         """Write the gradient of the kernel into ``dw``.
@@ -117,45 +131,45 @@ class NumpyWinogradMixin:
             return
         c, f = dw.shape[-2:]
         matrices = transforms(tile, x.dtype.name)
-        spread = np.ascontiguousarray(matrices.output.T)
-        back = np.ascontiguousarray(matrices.kernel.T)
         size = tile + 2
+        spread = np.ascontiguousarray(matrices.output.T)
         x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
         rows, across = _tiles(windows, tile)
         most = _block_rows(size, across, c, f, x.itemsize)
-        halfway = np.empty((size, 3, c, f), x.dtype)
+        blocks = list(_blocks(0, len(x) * rows, rows, most))
+        halfway = np.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
 
         def part(start, stop):
-            own = slice(start, stop)
-            total = np.empty((stop - start, size, c, f), x.dtype)
-            for images, band in _blocks(0, len(x) * rows, rows, most):
-                first = images.start == 0 and band.start == 0
+            points, sums = slice(start, stop), None
+            for images, band in blocks:
                 block = _Block(self, images, band, across, tile, x.dtype)
-                inputs = block.lines(x, matrices.data[own], windows.lows, slot=10)
-                slopes = block.lines(dy, spread[own], (0, 0), slot=11)
+                if sums is None:
+                    kept = 1 if len(blocks) == 1 else stop - start
+                    sums = block.buffer((kept, size, c, f), slot=14)
+                lines = block.lines(x, matrices.data[points], windows.lows, slot=10)
+                slopes = block.lines(dy, spread[points], (0, 0), slot=11)
                 for p in range(stop - start):
-                    values = block.values(inputs, p, matrices.data, slot=12).swapaxes(1, 2)
+                    values = block.values(lines, p, matrices.data, slot=12).swapaxes(1, 2)
                     others = block.values(slopes, p, spread, slot=13)
-                    if first:
-                        np.matmul(values, others, out=total[p])
+                    own = sums[p % len(sums)]
+                    if (images, band) == blocks[0]:
+                        np.matmul(values, others, out=own)
                     else:
-                        total[p] += np.matmul(values, others)
-            np.matmul(back, total.swapaxes(1, 2), out=halfway[own].swapaxes(1, 2))
+                        own += np.matmul(values, others)
+                    if (images, band) == blocks[-1]:
+                        found = halfway[start + p].swapaxes(0, 1)
+                        np.matmul(matrices.back, own.swapaxes(0, 1), out=found)
 
         seconds = len(x) * rows * across * size * size * c * f / SPEED
         threads.parallel(part, threads.split(size, seconds))
-        flat = halfway.reshape(size, 3 * c, f).swapaxes(0, 1)
-        np.matmul(back, flat, out=dw.reshape(3, 3 * c, f).swapaxes(0, 1))
+        halfway = halfway.reshape(size, 3 * c, f).swapaxes(0, 1)
+        np.matmul(matrices.back, halfway, out=dw.reshape(3, 3 * c, f).swapaxes(0, 1))
 
 
-def _kernel_to_points(w, matrix):
-    """Return the values of kernels (3, 3, C, F) at all points, (n, n, C, F)."""
-    size, (c, f) = len(matrix), w.shape[-2:]
-    halfway = np.empty((size, 3 * c, f), w.dtype)
-    np.matmul(matrix, np.ascontiguousarray(w).reshape(3, 3 * c, f).swapaxes(0, 1), out=halfway.swapaxes(0, 1))
-    found = np.empty((size, size, c, f), w.dtype)
-    np.matmul(matrix, halfway.reshape(size, 3, c, f).swapaxes(1, 2), out=found.swapaxes(1, 2))
-    return found
+def _to_points(w, matrix, out) -> None:
+    """Write kernels (9, C, F) at some points of the first axis into ``out``, (points, n, C, F)."""
+    for rows, found in zip(matrix, out):
+        np.matmul(rows, w.swapaxes(0, 1), out=found.swapaxes(0, 1))
 
 
 def _tiles(windows: Windows, tile: int) -> tuple[int, ...]:
