@@ -32,6 +32,10 @@ class Device:
         """Return ``value`` (host data or an array of this device) as an array on this device."""
         return self.xp.asarray(value, dtype=dtype)
 
+    def empty(self, shape, dtype):
+        """Return an uninitialised array for a result; on a CPU large ones come from ``memory``."""
+        return self.xp.empty(shape, dtype)
+
     def to_numpy(self, array) -> np.ndarray:
         """Return ``array`` as a NumPy array on the host (the only road from the device)."""
         raise NotImplementedError

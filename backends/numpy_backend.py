@@ -6,6 +6,7 @@ import platform
 
 import numpy as np
 
+from . import memory
 from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
@@ -33,6 +34,9 @@ class NumpyBackend(
 
     def describe(self) -> str:
         return f"CPU ({platform.machine()}), NumPy {np.__version__}"
+
+    def empty(self, shape, dtype) -> np.ndarray:
+        return memory.empty(shape, dtype)
 
     def to_numpy(self, array) -> np.ndarray:
         return np.asarray(array)
