@@ -1,46 +1,39 @@
 """Convolution of channels-last arrays over one to three spatial axes, written once over ``xp``.
 
-Input patches are copied into a column matrix of a few megabytes (im2col), one matrix product makes the
+Input patches are copied into a column matrix of a megabyte or two (im2col), one matrix product makes the
 outputs of that block, bias and activation follow while the block is in cache, then comes the next block.
-``convolution_choice`` decides what runs.
+``convolution_choice`` decides what runs, ``convolution_columns`` makes the columns.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 
+from . import threads
 from .convolution_choice import choose
-from .rows import RowsMixin
-from .window_shapes import Windows
+from .convolution_columns import ColumnsMixin, blocks, inner_slices, plan, tap_slices
+from .convolution_sliding import NumpySlidingMixin
+from .window_shapes import Windows, phases
 from .winograd import NumpyWinogradMixin
 
+__all__ = ["ConvolutionMixin", "NumpyConvolutionMixin", "blocks", "inner_slices", "tap_slices"]
 
-def blocks(n: int, rows: int, bytes_per_row: int, budget: int) -> tuple[int, int]:
-    """Return how many images, and how many rows of an image, one block holds within ``budget`` bytes."""
-    per_image = max(1, rows * bytes_per_row)
-    if per_image <= budget:
-        return max(1, min(n, budget // per_image)), max(1, rows)
-    return 1, max(1, min(rows, budget // max(1, bytes_per_row)))
+STRIP = 32  # columns of a transposed copy at once: as many as cache lines can wait to be filled
 
 
-class ConvolutionMixin(RowsMixin):
+class ConvolutionMixin(ColumnsMixin):
     """Convolution: forward, gradient of the data, gradient of the kernel.
 
     Shapes: ``x`` (N, *size, C), ``w`` (*window, C // groups, F), ``y`` and ``dy`` (N, *out, F). Half
     precision is computed in float32 and rounded once at the end.
     """
 
-    column_bytes = 1 << 28  # of one column matrix: large enough to fill a GPU
     _has_winograd = False
-
-    def conv_scratch(self, count: int, dtype, slot: int = 0):
-        """Return ``count`` uninitialised elements; the next call for ``slot`` may overwrite them."""
-        return self.xp.empty(count, dtype)
+    _has_sliding = False
 
     # ---- the three passes -----------------------------------------------------------------------
     def conv_forward(self, x, w, windows: Windows, groups: int = 1, bias=None, activation=None):
@@ -50,8 +43,8 @@ class ConvolutionMixin(RowsMixin):
             return self.conv_forward(half[0], half[1], windows, groups, half[2], activation).astype(x.dtype)
         xp = self.xp
         y = xp.empty((len(x), *windows.out, w.shape[-1]), x.dtype)
-        finish = _Finish(self, bias, activation, windows.out[-1])
-        way = choose("forward", x.shape, w.shape, windows, groups, x.dtype, self._has_winograd)
+        way = self._conv_way("forward", x.shape, w.shape, windows, groups, x.dtype)
+        finish = _Finish(self, bias, activation)
         if way == "depthwise":
             self._depthwise_forward(xp.ascontiguousarray(x), w, windows, y, finish)
         elif way == "grouped":
@@ -60,13 +53,10 @@ class ConvolutionMixin(RowsMixin):
             finish(y.reshape(-1, y.shape[-1]))
         elif way.startswith("winograd"):
             self._winograd_forward(x, w, windows, int(way[-1]), y, finish)
+        elif way == "sliding":
+            self._sliding_forward(x, w, windows, y, finish)
         else:
-            filters = w.shape[-1]
-            matrix = xp.ascontiguousarray(w).reshape(-1, filters)
-            for part, columns in self._conv_columns(x, windows, way, filters):
-                block = y[part].reshape(-1, filters)  # a view: blocks are contiguous
-                xp.matmul(columns, matrix, out=block)
-                finish(block)
+            self._columns_forward(x, w, windows, way, y, bias, activation)
         return y
 
     def conv_backward_data(self, dy, w, windows: Windows, groups: int = 1):
@@ -77,23 +67,23 @@ class ConvolutionMixin(RowsMixin):
             ).astype(dy.dtype)
         xp = self.xp
         shape = (len(dy), *windows.size, w.shape[-2] * groups)
-        way = choose("data", shape, w.shape, windows, groups, dy.dtype, self._has_winograd)
+        way = self._conv_way("data", shape, w.shape, windows, groups, dy.dtype)
         if way == "depthwise":
             return self._depthwise_backward_data(xp.ascontiguousarray(dy), w, windows, groups)
         if way == "grouped":
-            inner = w.shape[-2]
-            dx = xp.empty((len(dy), *windows.size, inner * groups), dy.dtype)
+            dx = xp.empty(shape, dy.dtype)
             for i, dys, ws in _groups(xp, dy, w, groups, of_outputs=True):
                 dx[..., i] = self.conv_backward_data(dys, ws, windows)
             return dx
         if way == "pointwise":
-            return self.conv_forward(dy, w.swapaxes(-1, -2), windows)
+            return self.conv_forward(dy, self._turned(w), windows)
         if way == "scatter":
             return self._conv_scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
-        mirrored = w[(slice(None, None, -1),) * len(windows.window)].swapaxes(-1, -2)
+        if way == "phases":
+            return self._conv_phases(xp.ascontiguousarray(dy), w, windows)
         lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
         back = windows._replace(size=windows.out, out=windows.size, lows=lows)
-        return self.conv_forward(dy, xp.ascontiguousarray(mirrored), back)
+        return self.conv_forward(dy, self._turned(w), back)
 
     def conv_backward_kernel(self, x, dy, windows: Windows, groups: int = 1):
         """Return the gradient of ``w``."""
@@ -104,7 +94,7 @@ class ConvolutionMixin(RowsMixin):
         xp = self.xp
         inner, filters = x.shape[-1] // groups, dy.shape[-1]
         dw = xp.zeros((*windows.window, inner, filters), x.dtype)
-        way = choose("kernel", x.shape, dw.shape, windows, groups, x.dtype, self._has_winograd)
+        way = self._conv_way("kernel", x.shape, dw.shape, windows, groups, x.dtype)
         dy = xp.ascontiguousarray(dy)
         if way == "depthwise":
             self._depthwise_backward_kernel(xp.ascontiguousarray(x), dy, windows, dw)
@@ -113,10 +103,10 @@ class ConvolutionMixin(RowsMixin):
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
         elif way.startswith("winograd"):
             self._winograd_kernel(x, dy, windows, int(way[-1]), dw)
+        elif way == "sliding":
+            self._sliding_kernel(x, dy, windows, dw)
         else:
-            matrix = dw.reshape(-1, filters)
-            for part, columns in self._conv_columns(x, windows, way, filters):
-                matrix += xp.matmul(columns.T, dy[part].reshape(-1, filters))
+            return self._columns_kernel(x, windows, way, dy)[0]
         return dw
 
     def conv_backward_output(self, dy, y, activation=None, with_bias: bool = True):
@@ -128,94 +118,107 @@ class ConvolutionMixin(RowsMixin):
             return dz.astype(dy.dtype), None if dbias is None else dbias.astype(dy.dtype)
         xp = self.xp
         filters = dy.shape[-1]
-        dy = xp.ascontiguousarray(dy)
+        dy = xp.ascontiguousarray(dy).reshape(-1, filters)
         if activation is None:
-            return dy, (self.column_sum(dy.reshape(-1, filters)) if with_bias else None)
+            return dy.reshape(y.shape), (self.column_sum(dy) if with_bias else None)
         dz = xp.empty_like(dy)
         y = xp.ascontiguousarray(y)
-        dbias = xp.zeros(filters, dy.dtype) if with_bias else None
-        step, _ = blocks(len(dy), 1, dy[:1].nbytes, self.column_bytes)
-        for n in range(0, len(dy), step):
-            part = slice(n, n + step)
-            _activation_backward(xp, dy[part], y[part], activation, dz[part])
-            if with_bias:
-                dbias += self.column_sum(dz[part].reshape(-1, filters))
-        return dz, dbias
+        parts = self._conv_plan(len(dy), 1, filters * dy.itemsize, 30 * dy.size)
+        sums = xp.zeros((len(parts), filters), dy.dtype)
+        flat = y.reshape(-1, filters)
 
-    # ---- column matrices --------------------------------------------------------------------------
-    def _conv_columns(self, x, windows: Windows, way: str, filters: int) -> Iterator[tuple]:
-        """Yield blocks of window positions with the inputs under each.
+        def run(i, chosen):
+            for images, _ in chosen:
+                _activation_backward(xp, dy[images], flat[images], activation, dz[images])
+                if with_bias:
+                    sums[i] += self.column_sum(dz[images])
 
-        Yields
-        ------
-        part : pair of slices
-            Images and rows (positions along the first spatial axis) of the block.
-        columns : array, shape (positions, taps * C)
-            Overwritten by the next block.
+        self._conv_run(run, parts)
+        return dz.reshape(y.shape), (_total(sums) if with_bias else None)
+
+    def conv_backward_first(
+        self, x, dy, y, windows: Windows, groups: int = 1, activation=None, with_bias: bool = True
+    ):
+        """Return the gradients of kernel and bias where nobody asks for that of ``x``.
+
+        ``dy`` is taken back through the activation block by block and never stored: for the first layer of a
+        network, whose outputs are large beside its inputs.
         """
-        xp, c = self.xp, x.shape[-1]
-        rank = len(windows.size)
-        taps = math.prod(windows.window) * c
-        row = math.prod(windows.out[1:])  # positions in one row of the output
-        step, rows = blocks(len(x), windows.out[0], row * max(taps, filters) * x.itemsize, self.column_bytes)
-        if way == "pointwise":
-            x = xp.ascontiguousarray(x)
-            for block in _parts(len(x), windows.out[0], step, rows):
-                yield block, x[block].reshape(-1, c)
-            return
-        store = self.conv_scratch(step * rows * row * taps, x.dtype)
-        padded = self._conv_padding(x, windows, step, planar=way == "planar")
-        view = None
-        for images, part in _parts(len(x), windows.out[0], step, rows):
-            if view is None or part.start == 0:
-                view = _patches(xp, padded(images), windows, planar=way == "planar")
-            if way == "planar":  # (*window, C, images, *out): copied along rows of the output
-                patches = view[(slice(None),) * (rank + 2) + (part,)]
-                columns = store[: patches.size].reshape(patches.shape)
-                columns[...] = patches
-                yield (images, part), columns.reshape(taps, -1).T
-            else:  # (images, *out, *window[:-1], window[-1] * C): copied along rows of the window
-                patches = view[:, part]
-                columns = store[: patches.size].reshape(patches.shape)
-                columns[...] = patches
-                yield (images, part), columns.reshape(-1, taps)
+        shape = (*windows.window, x.shape[-1] // groups, dy.shape[-1])
+        way = self._conv_way("kernel", x.shape, shape, windows, groups, x.dtype)
+        if way not in ("planar", "rows", "pointwise") or x.dtype == np.float16:
+            dz, dbias = self.conv_backward_output(dy, y, activation, with_bias)
+            return self.conv_backward_kernel(x, dz, windows, groups), dbias
+        return self._columns_kernel(x, windows, way, dy, y, activation, with_bias)
 
-    def _conv_padding(self, x, windows: Windows, step: int, planar: bool = False):
-        """Return a function that gives some images with their padding (C first where ``planar``).
+    def _conv_way(self, step: str, x_shape, w_shape, windows: Windows, groups: int, dtype) -> str:
+        """Return what ``choose`` says for this backend."""
+        return choose(
+            step, x_shape, w_shape, windows, groups, dtype, self._has_winograd, self._has_sliding
+        )
 
-        The border of the buffer is cleared once; each call fills the inside anew.
-        """
-        xp, c = self.xp, x.shape[-1]
-        inside = inner_slices(windows)
-        if planar:
-            buffer = self.conv_scratch(c * step * math.prod(windows.padded), x.dtype, slot=1)
-            buffer = buffer.reshape(c, step, *windows.padded)
-            buffer[...] = 0
+    # ---- by columns -----------------------------------------------------------------------------------
+    def _columns_forward(self, x, w, windows: Windows, way: str, y, bias, activation) -> None:
+        xp, filters = self.xp, w.shape[-1]
+        matrix = w.reshape(-1, filters)
+        ones = way == "planar" and bias is not None  # the bias is one more row of the kernel
+        if ones:
+            matrix, bias = xp.concatenate([matrix, bias[None]]), None
+        finish = _Finish(self, bias, activation)
+        x, y, windows = _flat(xp, x, y, windows, way)
 
-            def fill(images):
-                found = x[images]
-                part = buffer[:, : len(found)]
-                xp.moveaxis(part, 0, -1)[inside] = found
-                return part
+        def run(i, chosen):
+            for block, columns in self._conv_columns(x, windows, chosen, way, ones):
+                found = y[block].reshape(-1, filters)  # a view: blocks are contiguous
+                xp.matmul(columns, matrix, out=found)
+                finish(found)
 
-        elif windows.padded == windows.size:
-            x = xp.ascontiguousarray(x)
+        self._conv_run(run, self._columns_plan(x, y, windows, matrix))
 
-            def fill(images):
-                return x[images]
+    def _columns_kernel(
+        self, x, windows: Windows, way: str, dy, y=None, activation=None, with_bias: bool = False
+    ):
+        """Return the gradients of kernel and bias; ``dy`` is first taken back through the activation."""
+        xp, filters, dtype = self.xp, dy.shape[-1], x.dtype
+        dy = xp.ascontiguousarray(dy)
+        taps = math.prod(windows.window) * x.shape[-1]
+        shape = (*windows.window, x.shape[-1], filters)
+        ones = way == "planar" and with_bias
+        y = y if activation is None else xp.ascontiguousarray(y).reshape(dy.shape)
+        x, dy, windows = _flat(xp, x, dy, windows, way)
+        y = None if activation is None else y.reshape(dy.shape)
+        matrix = xp.empty((taps + ones, filters), dtype)
+        parts = self._columns_plan(x, dy, windows, matrix)
+        sums = xp.zeros((len(parts), taps + ones, filters), dtype)
+        bias_sums = xp.zeros((len(parts), filters), dtype)
 
-        else:
-            buffer = self.conv_scratch(step * math.prod(windows.padded) * c, x.dtype, slot=1)
-            buffer = buffer.reshape(step, *windows.padded, c)
-            buffer[...] = 0
+        def run(i, chosen):
+            product = self.conv_scratch(matrix.size, dtype, slot=2).reshape(matrix.shape)
+            for block, columns in self._conv_columns(x, windows, chosen, way, ones):
+                slope = dy[block]
+                if activation is not None:
+                    slope = self.conv_scratch(slope.size, dtype, slot=3).reshape(slope.shape)
+                    _activation_backward(xp, dy[block], y[block], activation, slope)
+                slope = slope.reshape(-1, filters)
+                first = block == chosen[0]
+                xp.matmul(columns.T, slope, out=sums[i] if first else product)
+                if not first:
+                    sums[i] += product
+                if with_bias and not ones:
+                    bias_sums[i] += self.column_sum(slope)
 
-            def fill(images):
-                found = x[images]
-                part = buffer[: len(found)]
-                part[inside] = found
-                return part
+        self._conv_run(run, parts)
+        dw, dbias = _total(sums), _total(bias_sums)
+        return dw[:taps].reshape(shape), dw[taps] if ones else dbias if with_bias else None
 
-        return fill
+    def _columns_plan(self, x, y, windows: Windows, matrix) -> list:
+        """Return the blocks of every part for columns that meet ``matrix``."""
+        positions = math.prod(windows.out[1:])
+        wide = max(matrix.shape[0], matrix.shape[1])
+        return self._conv_plan(
+            len(x), windows.out[0], positions * wide * x.itemsize,
+            2 * len(x) * windows.out[0] * positions * matrix.size, matrix.nbytes,
+        )
 
     def _conv_scatter(self, dy, w, windows: Windows):
         """Data gradient by columns: every window's gradient is added to where its inputs came from."""
@@ -223,35 +226,64 @@ class ConvolutionMixin(RowsMixin):
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
         matrix = w.reshape(taps * channels, filters).T
-        dx = xp.empty((len(dy), *windows.size, channels), dy.dtype)
-        row = math.prod(windows.out[1:]) * taps * channels * dy.itemsize
-        step, rows = blocks(len(dy), windows.out[0], row, self.column_bytes)
-        store = self.conv_scratch(step * rows * row // dy.itemsize, dy.dtype)
-        sums = self.conv_scratch(step * math.prod(windows.padded) * channels, dy.dtype, slot=1)
-        sums = sums.reshape(step, *windows.padded, channels)
+        dx = xp.zeros((len(dy), *windows.size, channels), dy.dtype)
+        row = math.prod(windows.out[1:]) * taps * channels
         inside = inner_slices(windows)
         every = (slice(None),) * (1 + len(windows.window))  # image and position
-        for images, part in _parts(len(dy), windows.out[0], step, rows):
-            found = dy[images, part]
-            if part.start == 0:
-                sums[...] = 0
-            columns = store[: found.size // filters * taps * channels].reshape(-1, taps * channels)
-            xp.matmul(found.reshape(-1, filters), matrix, out=columns)
-            columns = columns.reshape(*found.shape[:-1], *windows.window, channels)
-            sub = windows._replace(out=found.shape[1:-1])
-            target = sums[: len(found)]
-            for tap, places in tap_slices(sub, part.start):
-                target[places] += columns[every + tap]
-            if part.stop == windows.out[0]:
-                dx[images] = target[inside]
-        return dx if math.prod(windows.out) else xp.zeros_like(dx)
+
+        def run(i, chosen):
+            for part in chosen:
+                found = dy[part]
+                columns = self.conv_scratch(found.size // filters * taps * channels, dy.dtype)
+                columns = columns.reshape(-1, taps * channels)
+                xp.matmul(found.reshape(-1, filters), matrix, out=columns)
+                columns = columns.reshape(*found.shape[:-1], *windows.window, channels)
+                sub = windows._replace(out=found.shape[1:-1])
+                if part.rows.start == 0:
+                    sums = self.conv_scratch(len(found) * math.prod(windows.padded) * channels, dy.dtype, 1)
+                    sums = sums.reshape(len(found), *windows.padded, channels)
+                    sums[...] = 0
+                for tap, places in tap_slices(sub, part.rows.start):
+                    sums[places] += columns[every + tap]
+                if part.rows.stop == windows.out[0]:
+                    dx[part.images] = sums[inside]
+
+        parts = self._conv_plan(
+            len(dy), windows.out[0], row * dy.itemsize, 2 * dy.size * taps * channels, w.nbytes, whole=True
+        )
+        if math.prod(windows.out):
+            self._conv_run(run, parts)
+        return dx
+
+    def _conv_phases(self, dy, w, windows: Windows):
+        """Data gradient for steps of more than one: inputs that share a remainder share their taps.
+
+        Among those inputs it is a convolution with steps of one, with a part of the mirrored kernel.
+        """
+        xp = self.xp
+        dx = xp.empty((len(dy), *windows.size, w.shape[-2]), dy.dtype)
+        for places, taps, back in phases(windows):
+            if taps is None:
+                dx[places] = 0
+            else:
+                dx[places] = self.conv_forward(dy, self._turned(w[taps]), back)
+        return dx
+
+    def _turned(self, w):
+        """Return the kernel with its window mirrored and input channels and filters exchanged, contiguous."""
+        xp = self.xp
+        turned = w[(slice(None, None, -1),) * (w.ndim - 2)].swapaxes(-1, -2)
+        found = xp.empty(turned.shape, w.dtype)
+        for start in range(0, turned.shape[-1], STRIP):  # in strips: twice as quick where the kernel is large
+            found[..., start : start + STRIP] = turned[..., start : start + STRIP]
+        return found
 
 
-class NumpyConvolutionMixin(NumpyWinogradMixin, ConvolutionMixin):
-    """Block sizes for the caches of a CPU, and buffers that stay warm from call to call."""
+class NumpyConvolutionMixin(NumpyWinogradMixin, NumpySlidingMixin, ConvolutionMixin):
+    """Block sizes for the caches of a CPU, parts for its cores, and buffers that stay warm."""
 
-    column_bytes = 1 << 21
-    _kept_bytes = 1 << 23  # larger buffers are given back at once
+    column_bytes = 1 << 20
+    _kept_bytes = 1 << 24  # larger buffers are given back at once
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
         dtype = np.dtype(dtype)
@@ -263,27 +295,47 @@ class NumpyConvolutionMixin(NumpyWinogradMixin, ConvolutionMixin):
             found = kept[slot, dtype.char] = np.empty(count, dtype)
         return found[:count]
 
+    def _conv_plan(self, n, rows, bytes_per_row, flops, fixed=0, whole=False):
+        budget = max(self.column_bytes, fixed)
+        seconds = flops / SPEED
+        if whole:
+            bounds = threads.split(n, seconds)
+            shifted = []
+            for start, stop in bounds:
+                found = plan(stop - start, rows, bytes_per_row, budget)
+                shifted.append([b._replace(images=_shift(b.images, start)) for b in found])
+            return shifted
+        wanted = len(threads.split(n * rows, seconds))
+        found = plan(n, rows, bytes_per_row, budget, wanted)
+        return [found[a:b] for a, b in threads.split(len(found), seconds)]
 
+    def _conv_run(self, function, parts):
+        threads.parallel(function, list(enumerate(parts)))
+
+
+SPEED = 6e10  # operations per second of one thread, to estimate whether splitting pays
 _LOCAL = threading.local()
 
 
 class _Finish:
     """Bias and activation, in place on contiguous blocks of shape (positions, F).
 
-    Adding a short vector to many rows is slow on a CPU: the bias is repeated to the width of an output row.
+    Adding a short vector to many rows is slow on a CPU: the bias is repeated to a longer row.
     """
 
-    def __init__(self, backend, bias, activation, width: int):
+    def __init__(self, backend, bias, activation):
         self.backend, self.activation = backend, activation
-        self.width = max(1, width)
-        self.bias = None if bias is None else backend.xp.tile(bias, self.width)
+        self.times = 1 if bias is None else max(1, 1024 // max(1, len(bias)))
+        self.bias = None if bias is None else backend.xp.tile(bias, self.times)
 
     def __call__(self, block) -> None:
         backend, xp = self.backend, self.backend.xp
         if self.bias is not None:
-            width = 1 if len(block) % self.width else self.width  # 1: part of a row, one spatial axis
-            rows = block.reshape(-1, width * block.shape[-1])
-            xp.add(rows, self.bias[: rows.shape[-1]], out=rows)
+            filters = block.shape[-1]
+            wide = len(block) // self.times * self.times
+            rows, rest = block[:wide].reshape(-1, self.times * filters), block[wide:]
+            xp.add(rows, self.bias, out=rows)
+            xp.add(rest, self.bias[:filters], out=rest)
         if self.activation == "relu":
             backend.relu(block, out=block)
         elif self.activation == "tanh":
@@ -308,50 +360,25 @@ def _activation_backward(xp, dy, y, activation: str, dz) -> None:
         raise ValueError(f"activation {activation!r} cannot be fused into a convolution")
 
 
-def _parts(n: int, rows_in_all: int, step: int, rows: int) -> Iterator[tuple[slice, slice]]:
-    """Yield (images, rows) of every block, image by image."""
-    for i in range(0, n, step):
-        images = slice(i, min(i + step, n))
-        for r in range(0, rows_in_all, rows):
-            yield images, slice(r, min(r + rows, rows_in_all))
+def _flat(xp, x, y, windows: Windows, way: str) -> tuple:
+    """Let every position be an image of one element where the way is "pointwise": blocks of any size."""
+    if way != "pointwise":
+        return x, y, windows
+    one = (1,)
+    flat = Windows(size=one, window=one, out=one, strides=one, lows=(0,), dilation=one)
+    return xp.ascontiguousarray(x).reshape(-1, 1, x.shape[-1]), y.reshape(-1, 1, y.shape[-1]), flat
 
 
-def _patches(xp, source, windows: Windows, planar: bool):
-    """Return a view of padded images in which every window has its own axes."""
-    first = 2 if planar else 1
-    steps = source.strides[first : first + len(windows.window)]
-    along_out = tuple(s * n for s, n in zip(steps, windows.strides))
-    along_taps = tuple(s * n for s, n in zip(steps, windows.dilation))
-    if planar:
-        c, n = source.shape[:2]
-        shape = (*windows.window, c, n, *windows.out)
-        strides = (*along_taps, *source.strides[:2], *along_out)
-    else:
-        n, c = source.shape[0], source.shape[-1]
-        shape = (n, *windows.out, *windows.window, c)
-        strides = (source.strides[0], *along_out, *along_taps, source.strides[-1])
-        if windows.dilation[-1] == 1:  # the last window axis and the channels are one run in memory
-            shape = (*shape[:-2], shape[-2] * c)
-            strides = (*strides[:-2], strides[-1])
-    return xp.lib.stride_tricks.as_strided(source, shape, strides)
+def _total(sums):
+    """Return the sum of the parts, added in their order; writes into the first."""
+    total = sums[0]
+    for part in sums[1:]:
+        total += part
+    return total
 
 
-def inner_slices(windows: Windows) -> tuple[slice, ...]:
-    """Return the slices of padded images that cut the padding off again."""
-    return (slice(None), *(slice(low, low + n) for low, n in zip(windows.lows, windows.size)))
-
-
-def tap_slices(windows: Windows, first_row: int = 0) -> Iterator[tuple[tuple, tuple]]:
-    """Yield every tap of the window with the slices of padded images that it touches.
-
-    ``first_row`` is the number of positions left out at the start of the first axis.
-    """
-    for tap in itertools.product(*(range(k) for k in windows.window)):
-        places = [slice(None)]
-        for i, (t, d, s, o) in enumerate(zip(tap, windows.dilation, windows.strides, windows.out)):
-            start = t * d + (first_row * s if i == 0 else 0)
-            places.append(slice(start, start + (o - 1) * s + 1 if o else start, s))
-        yield tap, tuple(places)
+def _shift(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
 
 
 def _groups(xp, a, b, groups: int, of_outputs: bool = False) -> Iterator[tuple]:

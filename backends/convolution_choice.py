@@ -11,17 +11,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .window_shapes import Windows
+from .window_shapes import Windows, phases
 
 PASSES = ("forward", "data", "kernel")  # the outputs, the gradient of the inputs, that of the kernel
 WAYS = {
     "pointwise": "one matrix product: every window is one element",
     "rows": "columns copied along rows of the window: (positions, taps * C)",
     "planar": "columns copied along rows of the output: (taps * C, positions); for few channels",
+    "sliding": "no columns: products of every k-th window of the images' own memory",
     "grouped": "one convolution for each group of channels",
     "depthwise": "multiply and add tap by tap: one filter bank for each channel",
     "mirrored": "data gradient as the forward pass with the mirrored kernel",
     "scatter": "data gradient by columns, added to where their inputs came from",
+    "phases": "data gradient for strides: one mirrored convolution for each remainder",
     "winograd2": "Winograd's F(2x2, 3x3)",
     "winograd4": "Winograd's F(4x4, 3x3)",
 }
@@ -47,7 +49,7 @@ def forced(way: str) -> Iterator[None]:
 
 def choose(
     step: str, x_shape: tuple, w_shape: tuple, windows: Windows, groups: int = 1, dtype=np.float32,
-    fast: bool = False,
+    has_winograd: bool = False, has_sliding: bool = False,
 ) -> str:
     """Return the algorithm for one pass.
 
@@ -58,8 +60,8 @@ def choose(
         Of the inputs (N, *size, C), in every pass.
     w_shape : tuple
         (*window, C // groups, filters)
-    fast : bool
-        Whether the backend has Winograd's algorithm.
+    has_winograd, has_sliding : bool
+        Whether the backend has those algorithms.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def choose(
     if step not in PASSES:
         raise ValueError(f"unknown pass {step!r} of a convolution; expected one of {PASSES}")
     asked = getattr(_local, "forced", None)
-    if asked is not None and asked in _able(step, w_shape, windows, groups, fast):
+    if asked is not None and asked in _able(step, w_shape, windows, groups, has_winograd, has_sliding):
         return asked
     if groups > 1:
         return "depthwise" if w_shape[-2] == 1 else "grouped"
@@ -77,7 +79,7 @@ def choose(
         return "pointwise"
     if step == "data":
         return _choose_data(w_shape, windows)  # "mirrored" asks again for its forward pass
-    if fast and winograd and fits_winograd(windows):
+    if has_winograd and winograd and fits_winograd(windows):
         tile = winograd_tile(step, x_shape, w_shape, windows, dtype)
         if tile:
             return f"winograd{tile}"
@@ -85,15 +87,21 @@ def choose(
     return "planar" if run < PLANAR_RUN else "rows"
 
 
-def _able(step, w_shape, windows: Windows, groups: int, fast: bool) -> tuple[str, ...]:
+def _able(
+    step, w_shape, windows: Windows, groups: int, has_winograd: bool, has_sliding: bool
+) -> tuple[str, ...]:
     """Return all ways that give the right result: what ``forced`` may ask for."""
     if groups > 1:
         return ("grouped", "depthwise") if w_shape[-2] == 1 else ("grouped",)
     if step == "data":
         found: tuple[str, ...] = ("scatter", "mirrored") if can_mirror(windows) else ("scatter",)
+        if can_split(windows):
+            found += ("phases",)
     else:
         found = ("rows", "planar")
-        if fast and fits_winograd(windows):
+        if has_sliding and fits_sliding(windows):
+            found += ("sliding",)
+        if has_winograd and fits_winograd(windows):
             found += ("winograd2", "winograd4")
     return found + ("pointwise",) if windows.plain else found
 
@@ -101,6 +109,16 @@ def _able(step, w_shape, windows: Windows, groups: int, fast: bool) -> tuple[str
 def can_mirror(windows: Windows) -> bool:
     """Whether the data gradient is a convolution of the same kind with the kernel turned round."""
     return set(windows.strides) == {1} and all(low < r for low, r in zip(windows.lows, windows.reach))
+
+
+def can_split(windows: Windows) -> bool:
+    """Whether the data gradient falls apart into convolutions with steps of one."""
+    return all(back is None or min(back.lows) >= 0 for _, _, back in phases(windows))
+
+
+def fits_sliding(windows: Windows) -> bool:
+    """Whether windows lie side by side in memory."""
+    return set(windows.strides) == {1}
 
 
 def _choose_data(w_shape: tuple, windows: Windows) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from .shapes import Shape
@@ -130,6 +131,45 @@ def windows(spatial, window, strides, padding: str, dilation, what: str) -> Wind
         window_padding(n, k, s, padding, d)[0] for n, k, s, d in zip(spatial, window, strides, dilation)
     )
     return Windows(spatial, window, out, tuple(strides), lows, tuple(dilation))
+
+
+def phases(found: Windows) -> list[tuple]:
+    """Split the data gradient of windows with steps of more than one into convolutions with steps of one.
+
+    Inputs whose position leaves the same remainder by the stride meet the same taps of the kernel.
+
+    Returns
+    -------
+    list of (places, taps, back)
+        Slices of the inputs; slices of the kernel that meet them, ``None`` where there are none; and how the
+        mirrored part of the kernel lies over the outputs. ``back.lows`` below 0 cannot be computed that way.
+    """
+    combined = []
+    for axes in itertools.product(*(_axis_phases(*axis) for axis in zip(*found))):
+        places = (slice(None), *(axis[0] for axis in axes))
+        if any(axis[1] is None for axis in axes):
+            combined.append((places, None, None))
+        else:
+            back = Windows(*(tuple(values) for values in zip(*(axis[2] for axis in axes))))
+            combined.append((places, tuple(axis[1] for axis in axes), back))
+    return combined
+
+
+def _axis_phases(size: int, window: int, out: int, stride: int, low: int, dilation: int) -> list[tuple]:
+    """Return (places, taps, fields of ``Windows``) of every remainder along one axis."""
+    found: list[tuple] = []
+    for p in range(min(stride, size)):
+        taps = [t for t in range(window) if (p + low - t * dilation) % stride == 0]
+        places = slice(p, None, stride)
+        if not taps:
+            found.append((places, None, None))
+            continue
+        step = taps[1] - taps[0] if len(taps) > 1 else 1
+        before = (taps[-1] * dilation - p - low) // stride
+        gap = max(1, step * dilation // stride)
+        axis = (out, len(taps), len(range(p, size, stride)), 1, before, gap)
+        found.append((places, slice(taps[0], taps[-1] + 1, step), axis))
+    return found
 
 
 def convolution(
