@@ -1,9 +1,8 @@
-"""What the recurrent families share: activations with slopes, products with dropout, time-major buffers."""
+"""Activations inside recurrent layers, with their slopes, and one call for the gates of a step."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 
 def _sigmoid(xp, a, out):
@@ -68,160 +67,59 @@ ACTIVATIONS = {
     "selu": _selu,
 }
 
-# name -> derivative as a function of the output y, which is all that the steps keep.
+# name -> f(xp, y, out): derivative as a function of the output y, which is all that the steps keep.
 SLOPES = {
-    "tanh": lambda xp, y: 1 - y * y,
-    "sigmoid": lambda xp, y: y - y * y,
-    "linear": lambda xp, y: xp.ones_like(y),
-    "relu": lambda xp, y: (y > 0).astype(y.dtype),
-    "relu6": lambda xp, y: ((y > 0) & (y < 6)).astype(y.dtype),
-    "hard_sigmoid": lambda xp, y: ((y > 0) & (y < 1)).astype(y.dtype) * (1 / 6),
-    "hard_tanh": lambda xp, y: ((y > -1) & (y < 1)).astype(y.dtype),
-    "exponential": lambda xp, y: y,
-    "softplus": lambda xp, y: -xp.expm1(-y),
-    "softsign": lambda xp, y: (1 - xp.abs(y)) ** 2,
-    "elu": lambda xp, y: xp.minimum(y, 0) + 1,
-    "selu": lambda xp, y: xp.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA).astype(y.dtype),
+    "tanh": lambda xp, y, out: xp.subtract(1, xp.multiply(y, y, out=out), out=out),
+    "sigmoid": lambda xp, y, out: xp.subtract(y, xp.multiply(y, y, out=out), out=out),
+    "linear": lambda xp, y, out: out.fill(1),
+    "relu": lambda xp, y, out: xp.sign(y, out=out),
+    "relu6": lambda xp, y, out: xp.copyto(out, (y > 0) & (y < 6)),
+    "hard_sigmoid": lambda xp, y, out: xp.multiply((y > 0) & (y < 1), xp.asarray(1 / 6, y.dtype), out=out),
+    "hard_tanh": lambda xp, y, out: xp.copyto(out, (y > -1) & (y < 1)),
+    "exponential": lambda xp, y, out: xp.copyto(out, y),
+    "softplus": lambda xp, y, out: xp.negative(xp.expm1(-y), out=out),
+    "softsign": lambda xp, y, out: xp.square(1 - xp.abs(y), out=out),
+    "elu": lambda xp, y, out: xp.add(xp.minimum(y, 0), 1, out=out),
+    "selu": lambda xp, y, out: xp.copyto(out, xp.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)),
 }
 
 
 class Gates:
-    """Activations of neighbouring blocks of ``units`` columns, applied in place.
+    """Activations of the gates of a step, in place.
 
-    Sigmoid blocks expect their weights halved (``weights`` does it), because sigmoid(x) is
-    tanh(x / 2) / 2 + 1 / 2: where only sigmoid and tanh occur, one tanh over all columns serves every gate.
+    Sigmoid gates expect their sums halved (multiply the weights by ``scales``), because sigmoid(x) is
+    tanh(x / 2) / 2 + 1 / 2: where only sigmoid and tanh occur, one tanh over all gates serves them.
 
     Parameters
     ----------
     kinds : sequence of str
-        Activation of each block.
-    rest : int
-        Further blocks of the weights that the caller activates himself.
+        Activation of each gate, equal ones next to each other.
+    dtype : dtype
     """
 
-    def __init__(self, xp, kinds, units: int, dtype, rest: int = 0):
+    def __init__(self, xp, kinds, dtype):
         self.xp = xp
-        self.scale: Any = None
-        if "sigmoid" in kinds:
-            self.scale = xp.ones((len(kinds) + rest) * units, dtype=dtype)
-            for i, kind in enumerate(kinds):
-                if kind == "sigmoid":
-                    self.scale[i * units:(i + 1) * units] = 0.5
-        self.mixed = set(kinds) == {"sigmoid", "tanh"}
-        if self.mixed:
-            width = len(kinds) * units
-            self.times = self.scale[:width]
-            self.plus = 1 - self.times  # 0.5 for sigmoid, 0 for tanh
-        self.runs = []  # (first column, end, activation) of neighbours of one kind
+        self.scales = [0.5 if kind == "sigmoid" else 1.0 for kind in kinds]
+        self.half = xp.asarray(0.5, dtype=dtype)
+        self.sigmoids = self.scales.count(0.5)  # leading ones, where one tanh serves all
+        self.one_tanh = self.sigmoids and list(kinds) == (
+            ["sigmoid"] * self.sigmoids + ["tanh"] * (len(kinds) - self.sigmoids)
+        )
+        self.runs = []  # (first gate, end, activation) of neighbours of one kind
         last = 0
-        for kind, blocks in itertools.groupby(kinds):
-            first, last = last, last + len(list(blocks)) * units
+        for kind, gates in itertools.groupby(kinds):
+            first, last = last, last + len(list(gates))
             self.runs.append((first, last, _sigmoid_of_halved if kind == "sigmoid" else ACTIVATIONS[kind]))
 
-    def weights(self, array):
-        """Return weights whose last axis holds the gates, ready for ``apply``."""
-        return array if array is None or self.scale is None else array * self.scale
-
-    def apply(self, a):
-        """Turn the sums ``a`` of shape (N, blocks * units) into gate values, in place."""
+    def apply(self, sums):
+        """Turn ``sums`` (gates, N, U) into gate values, in place."""
         xp = self.xp
-        if self.mixed:
-            xp.tanh(a, out=a)
-            xp.multiply(a, self.times, out=a)
-            xp.add(a, self.plus, out=a)
+        if self.one_tanh:
+            xp.tanh(sums, out=sums)
+            gates = sums[:self.sigmoids]
+            xp.multiply(gates, self.half, out=gates)
+            xp.add(gates, self.half, out=gates)
             return
         for start, stop, function in self.runs:
-            block = a[:, start:stop]
-            function(xp, block, block)
-
-
-class Product:
-    """``x @ weights`` for all gates at once, with dropout on ``x``.
-
-    Parameters
-    ----------
-    weights : array, shape (D, G * U)
-    drop : array or None
-        Factors for ``x``: (N, D) one mask for all gates, (G, N, D) one per gate.
-    """
-
-    def __init__(self, xp, weights, drop=None):
-        self.xp = xp
-        self.weights = weights
-        self.drop = drop
-        self.per_gate = drop is not None and drop.ndim == 3
-        self.units = weights.shape[1] // drop.shape[0] if self.per_gate else weights.shape[1]
-
-    def _columns(self, gate: int) -> slice:
-        return slice(gate * self.units, (gate + 1) * self.units)
-
-    def forward(self, x, out):
-        """Write ``x @ weights`` into ``out``; ``x`` is one step (N, D) or all of them (T, N, D)."""
-        matmul = self.xp.matmul
-        if self.per_gate:
-            for gate, factor in enumerate(self.drop):
-                columns = self._columns(gate)
-                out[..., columns] = matmul(x * factor, self.weights[:, columns])
-            return
-        if self.drop is not None:
-            x = x * self.drop
-        matmul(_flat(x), self.weights, out=_flat(out))
-
-    def backward(self, dz, out):
-        """Write d loss / d x into ``out``."""
-        matmul = self.xp.matmul
-        if self.per_gate:
-            out[...] = 0
-            for gate, factor in enumerate(self.drop):
-                columns = self._columns(gate)
-                out += matmul(dz[..., columns], self.weights[:, columns].T) * factor
-            return
-        matmul(_flat(dz), self.weights.T, out=_flat(out))
-        if self.drop is not None:
-            out *= self.drop
-
-    def gradient(self, x, dz):
-        """Return d loss / d weights from all steps: ``x`` (T, N, D), ``dz`` (T, N, G * U)."""
-        if self.per_gate:
-            blocks = [
-                _flat(x * factor).T @ _flat(dz[..., self._columns(gate)])
-                for gate, factor in enumerate(self.drop)
-            ]
-            return self.xp.concatenate(blocks, axis=1)
-        if self.drop is not None:
-            x = x * self.drop
-        return _flat(x).T @ _flat(dz)
-
-
-def _flat(a):
-    """Join the leading axes: one matrix for one GEMM."""
-    return a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
-
-
-def column_sums(xp, dz):
-    """Sum over all rows as a product with ones, several times faster than a reduction on the CPU."""
-    rows = _flat(dz)
-    return xp.ones(rows.shape[0], dtype=dz.dtype) @ rows
-
-
-def time_major(xp, a, backwards: bool):
-    """Return (N, T, ...) as (T, N, ...) in the order in which the steps run, contiguous."""
-    a = a.swapaxes(0, 1)
-    return xp.ascontiguousarray(a[::-1] if backwards else a)
-
-
-def batch_major(a, backwards: bool):
-    """The way back of ``time_major``, as a view."""
-    return (a[::-1] if backwards else a).swapaxes(0, 1)
-
-
-def state_steps(xp, first, shape, keep: bool):
-    """Return (buffer, [state before step 0, ..., state after the last step]).
-
-    With ``keep`` every state has its own place in a buffer of shape (T + 1, N, U); else two arrays take
-    turns.
-    """
-    steps, *rest = shape
-    buffer = xp.empty((steps + 1 if keep else 2, *rest), dtype=first.dtype)
-    buffer[0] = first
-    return buffer, [buffer[t if keep else t % 2] for t in range(steps + 1)]
+            gates = sums[start:stop]
+            function(xp, gates, gates)

@@ -1,0 +1,224 @@
+"""What the recurrent families share: inputs, states, blocks of steps, and the gradients of the inputs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from .device import Device
+from .recurrent_products import FEW, Product, lay_out
+
+
+class RecurrentBase(Device):
+    """Generic version on ``xp``."""
+
+    # ---- forward ---------------------------------------------------------------------------------
+    def _start(
+        self, x, h0, kernel, recurrent, bias, *, mask, drop, recurrent_drop, go_backwards, return_sequences,
+        zero_output_for_mask, keep,
+    ):
+        """Return what a run of all steps knows; what its backward pass needs stays there."""
+        run = SimpleNamespace(
+            kernel=kernel, recurrent=recurrent, drop=drop, recurrent_drop=recurrent_drop, keep=keep,
+            go_backwards=go_backwards, return_sequences=return_sequences, started=h0 is not None,
+            steps=x.shape[1], batch=x.shape[0], units=recurrent.shape[0], dtype=x.dtype, loan=self._loan(),
+            held=None, blank=None, hold=[None] * x.shape[1],
+        )
+        run.x = self._input(run, x, drop, bias is not None)
+        if mask is not None and run.steps:
+            run.held = self._time_major(~mask, go_backwards)[..., None]  # (T, N, 1)
+            run.hold = self._masked_steps(run.held)
+            if zero_output_for_mask:
+                run.blank = run.held
+            elif run.started:
+                run.blank = self._before_first(run.held)
+        return run
+
+    def _input(self, run, x, drop, with_one: bool):
+        """Return (T, N, D + 1) in the order of the steps, after dropout, with a one that meets the bias.
+
+        With one dropout mask per gate there is one such array per gate: (G, T, N, D + 1).
+        """
+        size = x.shape[-1]
+        gates = drop.shape[:1] if drop is not None and drop.ndim == 3 else ()
+        found = run.loan.empty((*gates, run.steps, run.batch, size + with_one), x.dtype)
+        source = self._time_major(x, run.go_backwards)
+        if drop is None:
+            self.xp.copyto(found[..., :size], source)
+        else:
+            self.xp.multiply(source, drop[..., None, :, :] if gates else drop, out=found[..., :size])
+        if with_one:
+            found[..., size] = 1
+        return found
+
+    def _product(self, weights, batch, order=(0,), scales=(1.0,), bias=None, per_gate=False) -> Product:
+        """Return the product of steps of ``batch`` rows with the weights of ``order`` gates."""
+        inner = len(weights) + (bias is not None)
+        rows, width = self._tile(inner, weights.shape[1] // len(order))
+        single = batch == 1 and not per_gate
+        return Product(self.xp, lay_out(self.xp, weights, order, scales, width, bias, single), rows)
+
+    def _gate_steps(self, run, gates: int, steps: int, batch: int):
+        """Return (G, T, N, U) for the gates of some steps; those of one step are neighbours in memory."""
+        if 1 < batch < FEW:  # except where ``_project`` joins the rows of many steps
+            return run.loan.empty((gates, steps, batch, run.units), run.dtype)
+        return run.loan.empty((steps, gates, batch, run.units), run.dtype).swapaxes(0, 1)
+
+    def _project(self, product, x, out) -> None:
+        """Write the products of all steps in ``x`` (T, N, K) or (G, T, N, K) into ``out`` (G, T, N, U)."""
+        if x.shape[-2] < FEW:
+            x = x.reshape(*x.shape[:-3], 1, x.shape[-3] * x.shape[-2], x.shape[-1])
+            out = out.reshape(len(out), 1, -1, out.shape[-1])
+        product(x, out)
+
+    def _states(self, run, first, kept: bool, borrowed: bool):
+        """Return states (T + 1, N, U), the first one set; unless ``kept``, two take turns: (2, N, U)."""
+        empty = run.loan.empty if borrowed else self.xp.empty
+        states = empty((run.steps + 1 if kept else 2, run.batch, run.units), dtype=run.dtype)
+        states[0] = 0 if first is None else first
+        return states
+
+    @staticmethod
+    def _views(states, steps: int, rows) -> list:
+        """Return views [state before step 0, ..., state after the last step] of some samples."""
+        views = list(states[:, rows])
+        return views if len(views) > 2 else [views[t % 2] for t in range(steps + 1)]
+
+    @staticmethod
+    def _some(array, rows):
+        """Return the samples ``rows`` of an array whose last axes are (N, ...), ``None`` of ``None``."""
+        return None if array is None else array[..., rows, :]
+
+    def _output(self, run, states):
+        """Return the sequence (N, T, U), a view of the states, or the last output (N, U); the last state."""
+        xp = self.xp
+        last = states[run.steps if len(states) > 2 else run.steps % 2]
+        if not run.return_sequences:
+            last = last.copy() if run.keep else last
+            return last if run.blank is None else xp.where(run.blank[-1], xp.zeros_like(last), last), last
+        y = states[1:run.steps + 1]
+        if run.blank is not None:
+            y = xp.where(run.blank, xp.zeros_like(y), y)
+        return y.swapaxes(0, 1), last
+
+    # ---- backward --------------------------------------------------------------------------------
+    def _output_gradient(self, run, dy, dh):
+        """Return time-major gradient of the sequence or None, and a new array, gradient of the last state."""
+        xp = self.xp
+        if dy is not None and run.blank is not None:
+            blank = run.blank.swapaxes(0, 1) if run.return_sequences else run.blank[-1]
+            dy = xp.where(blank, xp.zeros_like(dy), dy)
+        if dy is not None and not run.return_sequences:
+            dy, dh = None, dy.copy() if dh is None else dy + dh
+        else:
+            dy, dh = None if dy is None else dy.swapaxes(0, 1), self._state_gradient(run, dh)
+        return dy, dh
+
+    def _state_gradient(self, run, dh):
+        return self.xp.zeros((run.batch, run.units), run.dtype) if dh is None else dh.copy()
+
+    def _back(self, weights, gates: int, out, drop=None):
+        """Return ``f(dz)`` that writes d loss / d state of a step into ``out`` (N, U) from dz (N, G * U)."""
+        xp, batch = self.xp, len(out)
+        if drop is None or drop.ndim == 2:
+            run = self._product(weights.T, batch).into(out[None])
+            if drop is None:
+                return run
+
+            def one_mask(dz):
+                run(dz)
+                xp.multiply(out, drop, out=out)
+
+            return one_mask
+        inner = weights.shape[1] // gates
+        each = xp.empty((gates, *out.shape), dtype=out.dtype)
+        turned = weights.reshape(-1, gates, inner).transpose(2, 1, 0).reshape(inner, -1)
+        of_gates = self._product(turned, batch, range(gates), [1.0] * gates, per_gate=True).into(each)
+
+        def mask_per_gate(dz):
+            of_gates(dz.reshape(batch, gates, inner).swapaxes(0, 1))
+            xp.multiply(each, drop, out=each)
+            xp.sum(each, axis=0, out=out)
+
+        return mask_per_gate
+
+    def _input_gradients(self, run, dz, want_x, want_kernel, want_bias):
+        """Return the gradients of x, kernel and the bias that was added to the products of the inputs."""
+        size = len(run.kernel)
+        dx = self._dx(run, dz) if want_x else None
+        if not want_kernel:
+            return dx, None, self._column_sums(dz) if want_bias else None
+        weights = self._weight_gradient(run.x, dz)
+        return dx, weights[:size], weights[size] if want_bias else None
+
+    def _dx(self, run, dz):
+        """Return the gradient of x, (N, T, D)."""
+        xp, size = self.xp, len(run.kernel)
+        if run.batch < FEW:  # time-major: the rows of many steps are joined
+            out = xp.empty((run.steps, run.batch, size), dtype=run.dtype)
+            dx = (out[::-1] if run.go_backwards else out).swapaxes(0, 1)
+        else:
+            dx = xp.empty((run.batch, run.steps, size), dtype=run.dtype)
+            out = self._time_major(dx, run.go_backwards)
+        per_gate = run.drop is not None and run.drop.ndim == 3
+        if not per_gate:
+            self._project(self._product(run.kernel.T, run.batch), dz, out[None])
+            if run.drop is not None:
+                xp.multiply(out, run.drop, out=out)
+            return dx
+        units = run.units
+        out[...] = 0
+        for gate, factor in enumerate(run.drop):
+            columns = slice(gate * units, (gate + 1) * units)
+            out += xp.matmul(dz[..., columns], run.kernel[:, columns].T) * factor
+        return dx
+
+    def _weight_gradient(self, x, dz, drop=None):
+        """Return d loss / d weights (K, G * U) from all steps: ``x`` (T, N, K) or (G, T, N, K)."""
+        if drop is not None:
+            x = x * (drop[:, None] if drop.ndim == 3 else drop)
+        if x.ndim == 3:
+            return _flat(x).T @ _flat(dz)
+        width = dz.shape[-1] // len(x)
+        blocks = [_flat(part).T @ _flat(dz[..., g * width:(g + 1) * width]) for g, part in enumerate(x)]
+        return self.xp.concatenate(blocks, axis=1)
+
+    def _column_sums(self, dz):
+        """Sum over all rows as a product with ones, several times faster than a reduction on the CPU."""
+        rows = _flat(dz)
+        return self.xp.ones(len(rows), dtype=dz.dtype) @ rows
+
+    # ---- what a device does its own way ----------------------------------------------------------
+    def _loan(self):
+        """Return where arrays come from that are needed until the run is forgotten."""
+        return SimpleNamespace(empty=self.xp.empty)
+
+    def _tile(self, inner: int, units: int):
+        """Return (rows of a piece or None, columns of a panel) for ``Product``."""
+        return None, units
+
+    def _blocks(self, steps: int, size: int) -> list:
+        """Return ranges of steps that are prepared at once."""
+        return [(0, steps)] if steps else []
+
+    def _before_first(self, held):
+        """Tell at which steps no valid step has been seen: the output there is zero, whatever the state."""
+        return self.xp.cumsum(~held, axis=0) == 0
+
+    def _masked_steps(self, held) -> list:
+        """Return for every step its (N, 1) truth values, ``None`` where surely no sample is masked."""
+        return list(held)  # looking at the values would wait for the device
+
+    def _in_parts(self, function, run, gates: int) -> None:
+        """Call ``function(samples)`` for all samples: slices of them may run side by side."""
+        function(slice(0, run.batch))
+
+    @staticmethod
+    def _time_major(a, backwards: bool):
+        """Return a view of (N, T, ...) as (T, N, ...) in the order in which the steps run."""
+        a = a.swapaxes(0, 1)
+        return a[::-1] if backwards else a
+
+
+def _flat(a):
+    """Join the leading axes: one matrix for one GEMM."""
+    return a.reshape(-1, a.shape[-1])
