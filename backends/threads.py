@@ -1,33 +1,40 @@
 """Who has the processor's cores: NumPy's BLAS or the pool of this module, never both at once.
 
-Small work belongs to one thread, matrix products of middle size to the BLAS and its own threads. Large work
-that is more than one product (a convolution, a recurrent layer, pooling) is split into parts that run side by
-side in the pool, with the BLAS at one thread meanwhile: its idle threads keep spinning for a while after a
-product and would take the cores from the pool.
+Small work belongs to one thread. While a model is trained or used (``session``) the BLAS has one thread and
+large work is split into parts that run side by side in the pool. The threads of a BLAS wait for each other
+and for the next product by spinning: beside a pool, or another program that keeps a core busy, a product of
+75 microseconds takes 20 milliseconds.
 
-Processes started by ``multiprocessing`` or joblib share the machine: they get one thread each, or what
-``OMP_NUM_THREADS`` (which joblib sets) says.
+The caller of ``parallel`` begins at once and takes one part after the other; the threads of the pool wake up
+and take what is left. One that comes late, because another program has its core, costs next to nothing.
+
+Processes started by ``multiprocessing`` or joblib, and forked ones, share the machine with others: they get
+one thread each, or what ``OMP_NUM_THREADS`` (which joblib sets) says.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import contextvars
 import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 
 import numpy as np
 
-WORTH = 3e-4  # seconds of work below which splitting costs more than it gains
+WORTH = 2e-4  # seconds of work on one thread below which splitting costs more than it gains
 LIMIT = 16  # threads used by default at most: more Python threads stand in each other's way
-ENVIRONMENT = ("GPUKERAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+OWN_VARIABLE = "GPUKERAS_NUM_THREADS"
+OTHER_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 _chosen: int | None = None  # by set_threads
 _default: int | None = None
+_forked = False
 _local = threading.local()  # .inside: this thread is running a part
 
 
@@ -45,19 +52,27 @@ def get_threads() -> int:
 def set_threads(count: int | None) -> None:
     """Use ``count`` threads, in the pool and in NumPy's BLAS; ``None``: as many as the process may use."""
     global _chosen, _default
-    if count is not None and (isinstance(count, bool) or int(count) != count or count < 1):
-        raise ValueError(f"set_threads expects a whole number of at least 1, or None; came {count!r}")
-    _chosen, _default = (None if count is None else int(count)), None
+    if count is not None:
+        whole = not isinstance(count, (bool, str)) and hasattr(count, "__index__")
+        if not whole or count.__index__() < 1:
+            raise ValueError(f"set_threads expects a whole number of at least 1, or None; came {count!r}")
+        count = count.__index__()
+    _chosen, _default = count, None
     _BLAS.set(get_threads())
 
 
 def _default_threads() -> int:
-    for name in ENVIRONMENT:
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
+    own = os.environ.get(OWN_VARIABLE, "").strip()
+    if own:
+        if not own.isdigit() or not int(own):
+            raise ValueError(f"{OWN_VARIABLE} in the environment must be a whole number from 1, is {own!r}")
+        return int(own)
+    for name in OTHER_VARIABLES:
+        value = os.environ.get(name, "").strip()
+        if value.isdigit() and int(value):
             return min(int(value), _cores())
     multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+    if _forked or multiprocessing is not None and multiprocessing.parent_process() is not None:
         return 1
     return min(_cores(), LIMIT)
 
@@ -69,8 +84,10 @@ def _cores() -> int:
 
 
 # ---- running parts side by side -------------------------------------------------------------------------
-def split(count: int, seconds: float, least: int = 1) -> list[tuple[int, int]]:
-    """Return bounds (start, stop) that divide ``count`` items evenly over the threads.
+def split(count: int, seconds: float, least: int = 1, finer: int = 1) -> list[tuple[int, int]]:
+    """Return bounds (start, stop) that divide ``count`` items evenly.
+
+    The bounds depend on nothing but the arguments and the number of threads, so results are repeatable.
 
     Parameters
     ----------
@@ -79,95 +96,156 @@ def split(count: int, seconds: float, least: int = 1) -> list[tuple[int, int]]:
         Estimate of the whole work on one thread; below ``WORTH`` there is one part.
     least : int
         Items in a part at least.
+    finer : int
+        Parts for each thread: more than one evens out parts of unequal length and cores that others use.
     """
     parts = 1
-    if seconds >= WORTH and not getattr(_local, "inside", False):
-        parts = max(1, min(get_threads(), count // max(1, least), int(seconds / (WORTH / 2))))
+    if seconds >= WORTH and may_split():
+        parts = max(1, min(get_threads() * finer, count // max(1, least), int(seconds / (WORTH / 2))))
     bounds = [count * i // parts for i in range(parts + 1)]
     return list(zip(bounds, bounds[1:]))
 
 
+def may_split() -> bool:
+    """Tell whether ``parallel`` would use more than one thread here."""
+    return get_threads() > 1 and not getattr(_local, "inside", False) and _BLAS.controllable()
+
+
 def parallel(function: Callable, parts: Sequence[tuple]) -> None:
-    """Call ``function(*part)`` for every part, each on a thread of its own; the last part on this one.
+    """Call ``function(*part)`` for every part, on this thread and on those of the pool.
 
-    Parts must not write to the same memory. With one part, inside another ``parallel``, or while another
-    thread uses the pool, the parts run here one after the other. An exception of any part is raised here once
-    all have ended.
+    Parts must not write to the same memory; which thread takes which is open, so temporaries belong into a
+    ``threading.local``. With one part, inside another ``parallel``, or while another thread uses the pool,
+    the parts run here one after the other. After an exception no further part begins; the first one is
+    raised here once all have ended.
     """
-    if len(parts) < 2 or getattr(_local, "inside", False) or not _BLAS.controllable():
-        for part in parts:
-            function(*part)
-        return
-    if not _POOL.lock.acquire(blocking=False):
-        for part in parts:
-            function(*part)
-        return
-    try:
-        before = _BLAS.take()
+    if len(parts) > 1 and may_split() and _POOL.lock.acquire(blocking=False):
         try:
-            _POOL.run(function, parts)
+            with session():
+                _POOL.run(function, parts)
         finally:
-            _BLAS.give_back(before)
-    finally:
-        _POOL.lock.release()
+            _POOL.lock.release()
+    else:
+        for part in parts:
+            function(*part)
 
 
-@contextlib.contextmanager
-def session() -> Iterator[None]:
-    """Let the pool keep the cores between its uses, from the first one in this block to the block's end."""
-    _BLAS.sessions += 1
-    try:
-        yield
-    finally:
-        _BLAS.sessions -= 1
-        if not _BLAS.sessions and _BLAS.taken is not None:
-            _BLAS.set(_BLAS.taken)
-            _BLAS.taken = None
+class session(contextlib.ContextDecorator):
+    """A ``with`` block, or a decorated function, in which the pool has the cores and the BLAS one thread.
+
+    Blocks may be nested; after the outermost the BLAS has its threads back.
+    """
+
+    def __enter__(self) -> None:
+        _BLAS.hold()
+
+    def __exit__(self, *problem) -> None:
+        _BLAS.release()
 
 
 def pool_owns() -> bool:
     """Tell whether the BLAS is at one thread because the pool has the cores: large products may be split."""
-    return _BLAS.taken is not None
+    return _BLAS.holders > 0
 
 
 class _Pool:
-    """Threads that wait for parts; started when first needed, one fewer than ``get_threads``."""
+    """Threads that wait for work; started when first needed, one fewer than ``get_threads``."""
 
     def __init__(self):
-        self.lock = threading.Lock()
-        self.queues: list[SimpleQueue] = []
-        self.done: SimpleQueue = SimpleQueue()
+        self.lock = threading.Lock()  # held while parts run
+        self.bells: list = []  # one lock for each thread, released to wake it up
+        self.job: _Job | None = None
 
     def run(self, function, parts) -> None:
-        while len(self.queues) < len(parts) - 1:
-            queue: SimpleQueue = SimpleQueue()
-            threading.Thread(target=self._work, args=(queue,), daemon=True, name="gpukeras").start()
-            self.queues.append(queue)
-        for queue, part in zip(self.queues, parts[:-1]):
-            queue.put((function, part))
-        problem = _attempt(function, parts[-1])
-        for _ in parts[:-1]:
-            problem = self.done.get() or problem
-        if problem is not None:
-            raise problem
+        job = self.job = _Job(function, parts)
+        try:
+            self._wake(min(len(parts), get_threads()) - 1)
+            _local.inside = True
+            job.work()
+        finally:
+            _local.inside = False
+            self.job = None
+            job.close()
+        if job.problem is not None:
+            raise job.problem
 
-    def _work(self, queue) -> None:
+    def _wake(self, count: int) -> None:
+        while len(self.bells) < count:
+            bell = _thread.allocate_lock()
+            bell.acquire()
+            try:
+                threading.Thread(target=self._serve, args=(bell,), daemon=True, name="gpukeras").start()
+            except RuntimeError:  # the system has no more threads, or Python is ending: those there are do it
+                break
+            self.bells.append(bell)
+        for bell in self.bells[:count]:
+            if bell.locked():
+                bell.release()
+
+    def _serve(self, bell) -> None:
+        _local.inside = True
         while True:
-            function, part = queue.get()
-            problem = _attempt(function, part)
-            del function, part  # nothing is kept alive while waiting
-            self.done.put(problem)
+            bell.acquire()
+            job = self.job
+            if job is not None:
+                job.join()
+            del job  # nothing is kept alive while waiting
 
 
-def _attempt(function, part) -> BaseException | None:
-    _local.inside = True
-    try:
-        function(*part)
-    except BaseException as problem:  # raised again in the thread that asked
-        return problem
-    finally:
-        _local.inside = False
-    return None
+class _Job:
+    """Parts of one ``parallel``, taken one after the other by whoever has time."""
+
+    def __init__(self, function, parts):
+        self.function = function
+        self.parts = deque(parts)
+        self.context = contextvars.copy_context()  # NumPy's errstate, for one
+        self.lock = _thread.allocate_lock()
+        self.helpers = 0  # threads of the pool at work
+        self.ended: _thread.LockType | None = None  # where the caller waits for the helpers
+        self.problem: BaseException | None = None
+
+    def work(self) -> None:
+        function, take = self.function, self.parts.popleft
+        while True:
+            try:
+                part = take()
+            except IndexError:
+                return
+            function(*part)
+
+    def join(self) -> None:
+        """Work along, on a thread of the pool."""
+        with self.lock:
+            if not self.parts:
+                return
+            self.helpers += 1
+            context = self.context if self.helpers == 1 else self.context.copy()
+        try:
+            context.run(self.work)
+        except BaseException as problem:  # raised again by the caller
+            self.parts.clear()
+            self.problem = self.problem or problem
+        with self.lock:
+            self.helpers -= 1
+            if self.ended is not None and not self.helpers:
+                self.ended.release()
+
+    def close(self) -> None:
+        """Let no part begin any more and wait for those at work, even where an interrupt comes meanwhile."""
+        try:
+            self._wait()
+        except KeyboardInterrupt:
+            self._wait()
+            raise
+
+    def _wait(self) -> None:
+        self.parts.clear()
+        with self.lock:
+            if self.helpers and self.ended is None:
+                self.ended = _thread.allocate_lock()
+                self.ended.acquire()
+        while self.helpers:
+            self.ended.acquire()
 
 
 # ---- the BLAS -------------------------------------------------------------------------------------------
@@ -183,48 +261,57 @@ class _Blas:
         ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
     )
 
-    def __init__(self):
-        self.calls: tuple | None = None  # (get, set) once looked for; () where there are none
-        self.sessions = 0
-        self.taken: int | None = None  # threads to restore when the session ends
+    def __init__(self, calls=None):
+        self.calls: tuple | None = calls  # (get, set) once looked for; () where there are none
+        self.lock = threading.Lock()
+        self.holders = 0  # sessions, and a ``parallel`` outside of them
+        self.before: int | None = None  # threads to restore after the last holder
 
     def controllable(self) -> bool:
         if self.calls is None:
-            self.calls = self._find()
+            self.calls = _find_blas(self.NAMES)
         return bool(self.calls)
 
     def set(self, count: int) -> None:
+        """Set the number that counts while nobody holds the cores."""
         if self.controllable():
-            self.calls[1](count)
+            with self.lock:
+                if self.holders:
+                    self.before = count
+                else:
+                    self.calls[1](count)
 
-    def take(self) -> int | None:
-        """Set the BLAS to one thread; return how many to give back after this use."""
-        if self.taken is not None:
-            return None
-        before = self.calls[0]()
-        if before > 1:
-            self.calls[1](1)
-        if self.sessions:
-            self.taken = before
-            return None
-        return before
+    def hold(self) -> None:
+        """Set the BLAS to one thread until ``release``."""
+        controllable = self.controllable()
+        with self.lock:
+            self.holders += 1
+            if controllable and self.holders == 1:
+                self.before = self.calls[0]()
+                if self.before > 1:
+                    self.calls[1](1)
 
-    def give_back(self, before: int | None) -> None:
-        if before is not None and before > 1:
-            self.calls[1](before)
+    def release(self) -> None:
+        with self.lock:
+            self.holders -= 1
+            if not self.holders and self.before is not None:
+                if self.before > 1:
+                    self.calls[1](self.before)
+                self.before = None
 
-    def _find(self) -> tuple:
-        for path in _blas_files():
-            try:
-                library = ctypes.CDLL(str(path))
-            except OSError:
-                continue
-            for get, put in self.NAMES:
-                if hasattr(library, put) and hasattr(library, get):
-                    setter = getattr(library, put)
-                    setter.argtypes, setter.restype = [ctypes.c_int], None
-                    return getattr(library, get), setter
-        return ()
+
+def _find_blas(names) -> tuple:
+    for path in _blas_files():
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        for get, put in names:
+            if hasattr(library, put) and hasattr(library, get):
+                setter = getattr(library, put)
+                setter.argtypes, setter.restype = [ctypes.c_int], None
+                return getattr(library, get), setter
+    return ()
 
 
 def _blas_files() -> list[Path]:
@@ -243,10 +330,10 @@ _POOL, _BLAS = _Pool(), _Blas()
 
 
 def _after_fork() -> None:
-    """A forked child has none of its parent's threads, and shares the machine with it."""
-    global _POOL, _default
-    _POOL, _default = _Pool(), None
-    _local.__dict__.clear()
+    """A forked child has none of its parent's threads, and shares the machine with it: one thread."""
+    global _POOL, _BLAS, _chosen, _default, _forked
+    _POOL, _BLAS, _local.inside = _Pool(), _Blas(_BLAS.calls), False
+    _chosen, _default, _forked = None, None, True
 
 
 if hasattr(os, "register_at_fork"):
