@@ -24,12 +24,13 @@ from .reduction import ReductionMixin
 from .resize import ResizeMixin
 from .rows import RowsMixin
 from .special import SpecialMixin
+from .sparse import SparseMixin
 from .update import UpdateMixin
 
 
 class Backend(
     DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
     PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
-    IndexingMixin, RandomMixin, SpecialMixin, UpdateMixin, Device,
+    IndexingMixin, RandomMixin, SparseMixin, SpecialMixin, UpdateMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

@@ -17,6 +17,8 @@ class KerasTensor:
     ----------
     shape : tuple of int or None
     dtype : str
+    sparse : bool
+        Whether sparse matrices are expected; they are taken anyway.
     name : str, optional
     """
 
@@ -26,8 +28,9 @@ class KerasTensor:
     _keras_mask = None
 
     def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None):
-        if sparse or ragged:
-            raise ValueError("sparse and ragged symbolic tensors are not supported; use dense inputs")
+        if ragged:
+            raise ValueError("ragged symbolic tensors are not supported; use padded inputs")
+        self.sparse = bool(sparse)
         self.shape = tuple(shape)
         self.dtype = dtypes.standardize_dtype(dtype)
         self.name = name or auto_name("keras_tensor")

@@ -309,6 +309,8 @@ def _host(value) -> np.ndarray:
         value = [v.numpy() if isinstance(v, Tensor) else v for v in value]
     if hasattr(value, "get") and type(value).__module__.startswith("cupy"):
         value = value.get()
+    if hasattr(value, "tocsr"):  # a sparse matrix, of which NumPy would make an array of one object
+        return np.asarray(value.toarray())
     try:
         return np.asarray(value)
     except ValueError as error:

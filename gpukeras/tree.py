@@ -14,7 +14,8 @@ def _kind(value) -> int:
     found = _kinds.get(cls)
     if found is None:
         sequence = issubclass(cls, (list, tuple))
-        found = _SEQUENCE if sequence else _MAPPING if issubclass(cls, Mapping) else _LEAF
+        mapping = issubclass(cls, Mapping) and not hasattr(cls, "tocsr")  # one of scipy's formats
+        found = _SEQUENCE if sequence else _MAPPING if mapping else _LEAF
         _kinds[cls] = found
     return found
 

@@ -12,7 +12,7 @@ FLOORS = [
     ["backends"],
     [
         "version", "dtypes", "tree", "symbolic", "tensor", "autograd", "op", "registry", "saving", "config",
-        "dtype_policies", "random",
+        "dtype_policies", "random", "sparse",
     ],
     ["ops"],
     [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gpukeras import activations, ops, regularizers, tree
+from gpukeras import activations, autograd, ops, regularizers, tree
 from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
-from gpukeras.ops.dense import fused_dense, split_activation
+from gpukeras.ops.dense import fused_dense, sparse_dense, split_activation
+from gpukeras.sparse import SparseTensor
 from gpukeras.symbolic import KerasTensor
 
 
@@ -82,7 +83,10 @@ class Dense(Layer):
         if self._split[0] is not activation:
             self._split = (activation, *split_activation(activation))
         _, inside, after = self._split
-        y = fused_dense(inputs, self.kernel, self.bias, inside)
+        if type(inputs) is SparseTensor and not autograd.is_tracked(inputs):
+            y = sparse_dense(self.kernel, self.bias, inputs, inside)
+        else:
+            y = fused_dense(inputs, self.kernel, self.bias, inside)
         return y if after is None else after(y)
 
     def compute_output_shape(self, input_shape):

@@ -17,7 +17,9 @@ class InputLayer(Layer):
     batch_size : int, optional
     dtype : str, optional
         Default: ``floatx``.
-    sparse, ragged : bool, optional
+    sparse : bool, optional
+        Whether sparse matrices are expected. They are taken either way.
+    ragged : bool, optional
         Only ``False`` is supported.
     batch_shape : tuple of int or None, optional
         Shape with the batch axis, instead of ``shape`` and ``batch_size``.
@@ -44,8 +46,8 @@ class InputLayer(Layer):
                 f"{type(input_tensor).__name__}"
             )
         batch_shape = _batch_shape(shape, batch_size, batch_shape, input_tensor)
-        if sparse or ragged:
-            raise ValueError("Input: sparse and ragged inputs are not supported; give dense arrays")
+        if ragged:
+            raise ValueError("Input: ragged inputs are not supported; pad them (utils.pad_sequences)")
         super().__init__(name=name, **kwargs)
         self.batch_shape = batch_shape
         self.sparse, self.ragged, self.optional = bool(sparse), bool(ragged), bool(optional)
@@ -54,7 +56,7 @@ class InputLayer(Layer):
         self.built = True
         tensor = input_tensor
         if tensor is None:
-            tensor = KerasTensor(batch_shape, self._dtype, name=self.name)
+            tensor = KerasTensor(batch_shape, self._dtype, sparse=self.sparse, name=self.name)
         Node(self, (), {}, tensor)
 
     @property
@@ -106,7 +108,9 @@ def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, bat
         Fixed size of the batch.
     dtype : str, optional
         Default: ``floatx``.
-    sparse, ragged : bool, optional
+    sparse : bool, optional
+        Whether sparse matrices are expected. They are taken either way.
+    ragged : bool, optional
         Only ``False`` is supported.
     batch_shape : tuple of int or None, optional
         Shape with the batch axis, instead of ``shape`` and ``batch_size``.

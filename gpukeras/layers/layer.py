@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpukeras import autograd, config, dtype_policies, symbolic, tree
+from gpukeras import autograd, config, dtype_policies, sparse, symbolic, tree
 from gpukeras.layers.call_spec import (
     CallSpec,
     as_tuples,
@@ -290,10 +290,12 @@ class Layer(Stateful):
                 if kind is None or x.dtype == kind.name or not x.dtype.startswith("float"):
                     return x
             elif isinstance(x, Tensor):
-                if kind is None or x.array.dtype.kind != "f" or x.array.dtype == kind:
+                if kind is None or x.dtype.kind != "f" or x.dtype == kind:
                     return x
             elif isinstance(x, np.ndarray) or hasattr(x, "__cuda_array_interface__"):
                 return Tensor(to_array(x, kind if x.dtype.kind == "f" else None))
+            elif sparse.is_sparse(x):
+                return sparse.sparse_tensor(x)
             else:
                 return x
             from gpukeras import ops

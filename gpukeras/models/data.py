@@ -6,6 +6,9 @@ shuffling and class weights; the training loop owns epochs and callbacks.
 On a GPU arrays move there once, the order of an epoch is uploaded, and batches are gathered on the device.
 Arrays that do not fit stay on the host, as sparse matrices always do; then every batch is gathered there and
 uploaded.
+
+Batches of a sparse matrix are sparse tensors. A large array that is nearly all zeros, such as a bag of words
+per sample, is trained on as one: reading it once costs less than one epoch of multiplying by zeros.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gpukeras import backends, dtypes, random, tree
+from gpukeras import backends, config, dtypes, random, tree
+from gpukeras.backends.sparse import CompressedRows, compress_array, density
+from gpukeras.sparse import SparseTensor, compressed, is_sparse
 from gpukeras.tensor import Tensor, to_array
 from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -82,6 +87,8 @@ class ArraySource:
         # Arrays that take the next batch of so many rows, of the shapes and dtypes of the three parts.
         self.places: dict[int, Sequence] = {}
         parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
+        if what in ("fit", "validation_data") and parts[0] is not None:
+            parts[0] = _cut(_without_zeros, parts[0])
         if _fits(parts, self.backend):
             parts = [_cut(lambda leaf: _moved(leaf, self.backend), p) for p in parts]
         self.parts = parts
@@ -134,13 +141,11 @@ class ArraySource:
             stop = min(start + size, count)
             if order is None:
                 def cut(array, a=start, b=stop):
-                    return Tensor(_dense(array[a:b], backend))
+                    return array[a:b]
             else:
                 def cut(array, a=start, b=stop):
-                    if _on(array, backend):
-                        return Tensor(array.take(on_device[a:b], 0))
-                    return Tensor(_dense(array[order[a:b]], backend))
-            yield (_cut(cut, x), _cut(cut, y), _cut(cut, sample_weight))
+                    return array.take(on_device[a:b], 0) if _on(array, backend) else array[order[a:b]]
+            yield tuple([_cut(lambda leaf: _batch(cut(leaf), backend), p) for p in (x, y, sample_weight)])
 
     def _drawn(self, order) -> Iterator[tuple]:
         """Yield batches of plain arrays on the host in the order drawn; in ``self.places``, if any fits."""
@@ -171,11 +176,30 @@ def _on(array, backend) -> bool:
     return type(array) is np.ndarray if backend is backends.CPU else backend.owns(array)
 
 
-def _dense(array, backend):
-    """Return rows that were cut out as an array of ``backend``."""
-    if hasattr(array, "toarray"):
+def _batch(array, backend) -> Tensor:
+    """Return rows that were cut out as a tensor on ``backend``."""
+    if type(array) is CompressedRows:
+        return SparseTensor(array) if backend is backends.CPU else Tensor(backend.rows_to_dense(array))
+    if hasattr(array, "toarray"):  # of CuPy
         array = array.toarray()
-    return array if _on(array, backend) else backend.asarray(array)
+    return Tensor(array if _on(array, backend) else backend.asarray(array))
+
+
+_LARGE = 1 << 22  # elements of an array in which zeros are looked for
+_WIDE = 256  # its columns at least
+_NEARLY_EMPTY = 0.03  # the part of it that is not zero at most: above, plain products are as quick
+
+
+def _without_zeros(array):
+    """Return an array; where it is large and nearly all zeros, without them."""
+    if type(array) is not np.ndarray or array.ndim != 2 or array.dtype != dtypes.floatx() or (
+        array.size < _LARGE or array.shape[1] < _WIDE or backends.current() is not backends.CPU
+    ):
+        return array
+    if not config.zeros_skipped() or density(array) > _NEARLY_EMPTY:
+        return array
+    found = compress_array(array, _NEARLY_EMPTY * 2)
+    return array if found is None else found
 
 
 def _fits(parts, backend) -> bool:
@@ -208,15 +232,18 @@ def standardize_arrays(data, name: str, backend):
     """
     if data is None:
         return None
+    if is_sparse(data):  # first: one of scipy's formats is a dictionary
+        if data.dtype.kind not in "biuf":
+            raise ValueError(f"{name} is a sparse matrix of dtype {data.dtype}; expected numbers")
+        data = compressed(data) if name.startswith("x") else data.toarray()
+    if type(data) is CompressedRows:
+        return data
     if isinstance(data, Mapping):
         return {k: standardize_arrays(v, f"{name}[{k!r}]", backend) for k, v in data.items() if v is not None}
     if isinstance(data, (list, tuple)) and not _is_numbers(data):
         return type(data)(standardize_arrays(v, name, backend) for v in data)
     if isinstance(data, Tensor):
         return to_array(data, None, backend)
-    if hasattr(data, "toarray") and not hasattr(data, "__array__"):  # sparse: rows become dense per batch
-        rows = data.tocsr() if hasattr(data, "tocsr") else data
-        return rows.astype(dtypes.floatx()) if rows.dtype.kind == "f" else rows
     if backend.owns(data) and not isinstance(data, np.ndarray):
         return data
     if type(data).__module__.partition(".")[0] == "cupy":
@@ -252,7 +279,7 @@ def _class_weights(y, sample_weight, class_weight):
     """
     if y is None or tree.is_nested(y):
         raise ValueError("class_weight needs one output with labels y; for several outputs use sample_weight")
-    labels = y.toarray() if hasattr(y, "toarray") else backends.backend_of(y).to_numpy(y)
+    labels = backends.backend_of(y).to_numpy(y)
     if labels.ndim > 1 and labels.shape[-1] > 1:
         labels = labels.argmax(axis=-1)
     labels = labels.reshape(labels.shape[0], -1)
@@ -280,7 +307,7 @@ class _BatchSource:
         x, y, sample_weight = unpack_x_y_sample_weight(batch)
         backend = backends.current()
         parts = _standardize_parts(x, y, sample_weight, self.class_weight, backend)
-        return tuple(_cut(lambda a: Tensor(_dense(a, backend)), p) for p in parts)
+        return tuple(_cut(lambda a: _batch(a, backend), p) for p in parts)
 
     def on_epoch_end(self) -> None:
         """Tell the data set that an epoch is over, where it wants to know."""
@@ -414,7 +441,8 @@ def one_batch(x, y=None, sample_weight=None, class_weight=None):
     if _is_data_set(x):
         raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
     first = tree.flatten(x)[0] if tree.is_nested(x) else x
-    count = len(first if hasattr(first, "__len__") else x)
+    shape = getattr(first, "shape", None)  # sparse matrices have no length
+    count = shape[0] if shape else len(first if hasattr(first, "__len__") else x)
     source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
     return pack_x_y_sample_weight(*next(iter(source)))
 

@@ -583,7 +583,7 @@ def _flat(logs):
 
 def _batch_size(x) -> int:
     leaf = x if isinstance(x, Tensor) else tree.flatten(x)[0]
-    return leaf.array.shape[0] if isinstance(leaf, Tensor) and leaf.array.ndim else 1
+    return leaf.shape[0] if isinstance(leaf, Tensor) and leaf.ndim else 1
 
 
 _training_accepted: dict[type, bool] = {}

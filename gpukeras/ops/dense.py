@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gpukeras import autograd, dtypes
+from gpukeras import autograd, backends, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import REGISTRY, op
+from gpukeras.sparse import SparseTensor
 
 from .activation import relu, sigmoid, softmax
 
@@ -18,6 +19,7 @@ def dense(x, kernel, bias=None, activation=None):
     Parameters
     ----------
     x : tensor, shape (..., I)
+        May be sparse (``gpukeras.sparse``).
     kernel : tensor, shape (I, U)
     bias : tensor, shape (U,), optional
     activation : str or callable, optional
@@ -43,7 +45,10 @@ def dense(x, kernel, bias=None, activation=None):
     array([[3., 0.]], dtype=float32)
     """
     inside, after = split_activation(activation)
-    y = fused_dense(x, kernel, bias, inside)
+    if type(x) is SparseTensor and not autograd.is_tracked(x):
+        y = sparse_dense(kernel, bias, x, inside)
+    else:
+        y = fused_dense(x, kernel, bias, inside)
     return y if after is None else after(y)
 
 
@@ -121,6 +126,34 @@ def fused_dense(x, kernel, bias=None, activation=None):
         return _like(dx, x), _like(dkernel, kernel), _like(dbias, bias)
 
     return (y if len(lead) == 1 else y.reshape(*lead, w.shape[1])), vjp
+
+
+@op(shape=lambda kernel, bias, x, activation=None: _dense_shape(x.shape, kernel, bias), tensors=2)
+def sparse_dense(kernel, bias, x, activation=None):
+    """Return what ``fused_dense`` does for a sparse batch, in time that its zeros do not count in.
+
+    ``x`` is data: it has no gradient.
+    """
+    w = kernel.array
+    b = None if bias is None else bias.array
+    _dense_shape(x.shape, w.shape, None if b is None else b.shape)
+    backend = kernel.backend
+    if backend is not x.backend:
+        raise backends.mixed("sparse_dense", backend.name, x.backend.name)
+    rows = x.rows if w.dtype == x.dtype else x.array.astype(w.dtype)
+    y = backend.dense_forward(rows, w, b, activation)
+    needs_kernel, needs_bias = autograd.is_tracked(kernel), autograd.is_tracked(bias)
+
+    def vjp(dy):
+        if _STATE.tapes:
+            return _composed(dy, x, kernel, bias, activation)[1:]
+        _, dkernel, dbias = backend.dense_backward(
+            dy.array, rows, w, y, activation, False, needs_kernel, needs_bias,
+            autograd.take_place(kernel) if needs_kernel else None,
+        )
+        return _like(dkernel, kernel), _like(dbias, bias)
+
+    return y, vjp
 
 
 def _rows(lead) -> int:

@@ -240,6 +240,7 @@ def test_input():
     assert Input(()).shape == (None,)
     named = Input((3,), name="image", dtype="int32")
     assert (named.name, named.dtype) == ("image", "int32")
+    assert Input((3,), sparse=True).sparse and not named.sparse
     layer = named.history[0].operation
     assert isinstance(layer, layers.InputLayer)
     assert layer.name == "image" and layer.output is named
@@ -253,7 +254,7 @@ def test_input():
     ({"shape": (3,), "batch_shape": (None, 3)}, ValueError, "both"),
     ({"batch_shape": (2, 3), "batch_size": 2}, ValueError, "leave batch_size out"),
     ({"shape": (-3,)}, ValueError, "positive"),
-    ({"shape": (3,), "sparse": True}, ValueError, "dense"),
+    ({"shape": (3,), "ragged": True}, ValueError, "pad_sequences"),
     ({"tensor": np.ones(3)}, TypeError, "symbolic"),
 ])
 def test_input_refuses(kwargs, error, message):

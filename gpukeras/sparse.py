@@ -1,0 +1,72 @@
+"""Batches of sparse matrices as tensors: rows without zeros for ``Dense``, dense for everybody else.
+
+scipy is not needed: its matrices are known by what they can do.
+"""
+
+from __future__ import annotations
+
+from gpukeras import backends, dtypes
+from gpukeras.backends.sparse import CompressedRows, compress_matrix
+from gpukeras.tensor import Tensor
+
+
+class SparseTensor(Tensor):
+    """A matrix on the CPU that is kept without its zeros until somebody reads ``array``.
+
+    Parameters
+    ----------
+    rows : CompressedRows
+
+    Attributes
+    ----------
+    rows : CompressedRows
+    array : numpy.ndarray
+        The matrix with its zeros, made when it is first read. Every op and layer may use it; those that know
+        ``rows`` need not.
+    """
+
+    def __init__(self, rows: CompressedRows):
+        self.rows = rows
+        self._dense = None
+
+    @property
+    def array(self):
+        if self._dense is None:
+            self._dense = self.rows.toarray()
+        return self._dense
+
+    @property
+    def shape(self) -> tuple:
+        return self.rows.shape
+
+    @property
+    def dtype(self):
+        return self.rows.dtype
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    @property
+    def size(self) -> int:
+        return self.rows.size
+
+    @property
+    def backend(self):
+        return backends.CPU
+
+
+def is_sparse(value) -> bool:
+    """Tell whether ``value`` is a sparse matrix of scipy's kind on the host."""
+    return hasattr(value, "tocsr") and not type(value).__module__.startswith("cupyx")
+
+
+def compressed(matrix) -> CompressedRows:
+    """Return a sparse matrix of any format and dtype as rows of ``floatx``."""
+    return matrix if type(matrix) is CompressedRows else compress_matrix(matrix, dtypes.floatx())
+
+
+def sparse_tensor(matrix) -> Tensor:
+    """Return a sparse matrix as a tensor on the current device: on a GPU a dense one."""
+    rows, backend = compressed(matrix), backends.current()
+    return SparseTensor(rows) if backend is backends.CPU else Tensor(backend.rows_to_dense(rows))
