@@ -1,4 +1,4 @@
-"""Settings of the whole library: device, default float type, epsilon, image layout, checks.
+"""Settings of the whole library: device, default float type, epsilon, image layout, threads, checks.
 
 Examples
 --------
@@ -15,14 +15,15 @@ from __future__ import annotations
 import contextlib
 
 from gpukeras import backends
+from gpukeras.backends import threads as _threads
 from gpukeras.dtype_policies import dtype_policy, set_dtype_policy
 from gpukeras.dtypes import floatx, set_floatx
 
 __all__ = [
     "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
-    "enable_interactive_logging", "epsilon", "floatx", "get_device", "image_data_format",
+    "enable_interactive_logging", "epsilon", "floatx", "get_device", "get_threads", "image_data_format",
     "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
-    "set_floatx", "set_image_data_format", "skip_zeros", "zeros_skipped",
+    "set_floatx", "set_image_data_format", "set_threads", "skip_zeros", "zeros_skipped",
 ]
 
 _epsilon = 1e-7
@@ -103,6 +104,43 @@ def device(name: str):
 def backend() -> str:
     """Return the name of the array library of the current device, ``"numpy"`` or ``"cupy"``."""
     return backends.current().xp.__name__
+
+
+def set_threads(count: int | None) -> None:
+    """Set how many of the processor's threads large work is split over, for the whole process.
+
+    Parameters
+    ----------
+    count : int or None
+        ``None``: the default, which is the environment variable ``GPUKERAS_NUM_THREADS``, else
+        ``OMP_NUM_THREADS``, else one thread in processes that ``multiprocessing`` started and as many as
+        there are cores (16 at most) elsewhere.
+
+    Raises
+    ------
+    ValueError
+        For anything but a whole number of at least 1.
+
+    Notes
+    -----
+    NumPy's matrix library (BLAS) gets the same number for work outside of models. While a model is trained
+    or used it runs on one thread and large work is split by this library; afterwards it has its number back.
+    A forked or spawned process starts from the default, not from what its parent has set.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> keras.config.set_threads(1)
+    >>> keras.config.get_threads()
+    1
+    >>> keras.config.set_threads(None)
+    """
+    _threads.set_threads(count)
+
+
+def get_threads() -> int:
+    """Return how many threads large work is split over on the processor (see ``set_threads``)."""
+    return _threads.get_threads()
 
 
 def check_numerics(enabled: bool = True) -> None:
