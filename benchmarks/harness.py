@@ -34,12 +34,13 @@ def environment(name: str, threads: int | None) -> dict[str, str]:
     Parameters
     ----------
     name : str
-        ``"gpukeras"``, ``"keras-jax"``, ``"keras-tensorflow"``, ``"keras-torch"``, ``"tf_keras"`` or ``"torch"``.
+        ``"gpukeras"``, ``"tf_keras"``, ``"torch"`` or ``"keras-"`` with the engine's name.
     threads : int or None
         Limit for the library's threads; ``None``: what it takes by itself.
     """
     env = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES and k != "XLA_FLAGS"}
-    env.update(PYTHONWARNINGS="ignore", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    env.update(PYTHONWARNINGS="ignore", TF_CPP_MIN_LOG_LEVEL="3")
+    env.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
     if name.startswith("keras-"):
         env["KERAS_BACKEND"] = name.partition("-")[2]
     if threads:
@@ -118,7 +119,7 @@ def stolen() -> float:
 
 def calibrate(peer: Peer, kind: str, target: float) -> int:
     """Return how often ``kind`` must be repeated so that a sample takes about ``target`` seconds."""
-    peer.ask(do=kind, count=2)  # may still compile
+    peer.ask(do=kind, count=1)  # may still compile
     count = 1
     for _ in range(4):  # a short call tells little
         seconds = peer.ask(do=kind, count=count)["seconds"]
@@ -130,7 +131,8 @@ def calibrate(peer: Peer, kind: str, target: float) -> int:
 
 
 def interleave(
-    peers: dict[str, Peer], kind: str, rounds: int, target: float = 0.3, budget: float = math.inf, pause: float = 0.02
+    peers: dict[str, Peer], kind: str, rounds: int, target: float = 0.3, budget: float = math.inf,
+    pause: float = 0.02,
 ) -> dict[str, dict]:
     """Time ``kind`` on all peers in turn and return what remains of their samples.
 

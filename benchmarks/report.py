@@ -47,6 +47,7 @@ def summary(run: dict) -> str:
             continue
         r, target = ratio(times[name], times[OURS]), WORKLOADS[letter]
         verdict = "aim" if r["ratio"] >= target.aim else "must" if r["ratio"] >= target.must else "MISSED"
-        lines.append(f"  ({letter}) {r['ratio']:6.2f} [{r['low']:.2f}, {r['high']:.2f}]  must {target.must:<5}"
-                     f" aim {target.aim:<4} {verdict:<7} best: {name}")
+        spread = f"{r['ratio']:6.2f} [{r['low']:.2f}, {r['high']:.2f}]"
+        targets = f"must {target.must:<5} aim {target.aim:<4}"
+        lines.append(f"  ({letter}) {spread}  {targets} {verdict:<7} best: {name}")
     return "\n".join(lines)

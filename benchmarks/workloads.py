@@ -232,24 +232,36 @@ class Workload:
 
 
 WORKLOADS = {
-    "a": Workload("MLP 784-128-10, Adam, batch 32", mlp_digits, _images(784),
-                  batch=32, steps=200, checked=40, predicted=1024, must=1.1, aim=1.5),
-    "b": Workload("MLP 784-512-10, RMSprop, batch 128", mlp_wide, _images(784),
-                  batch=128, steps=60, checked=20, predicted=1024, must=1.0, aim=1.3),
-    "c": Workload("MLP 10000-16-16-1 on multi-hot words, RMSprop, batch 512", mlp_reviews, _multi_hot,
-                  batch=512, steps=8, checked=8, predicted=1024, must=1.0, aim=2.0),
-    "d": Workload("MLP 13-64-64-1, RMSprop, batch 1", mlp_houses, _houses,
-                  batch=1, steps=404, checked=100, predicted=404, must=3.0, aim=6.0),
-    "e": Workload("convnet 32-64-pool-128, Adam, batch 128", convnet_digits, _images(28, 28, 1),
-                  batch=128, steps=4, checked=4, predicted=256, must=1.0, aim=1.4),
-    "f": Workload("convnet 32-32-pool-64-64-pool-512, RMSprop, batch 32", convnet_pictures, _images(32, 32, 3),
-                  batch=32, steps=8, checked=8, predicted=256, must=0.85, aim=1.1),
-    "g": Workload("Embedding(20000, 128) + LSTM(128), T = 80, Adam, batch 32", lstm_reviews, _reviews(80),
-                  batch=32, steps=8, checked=8, predicted=256, must=1.0, aim=1.2),
-    "h": Workload("Embedding(20000, 64) + average over T = 256, Adam, batch 32", average_reviews, _reviews(256),
-                  batch=32, steps=40, checked=20, predicted=1024, must=1.0, aim=2.0),
-    "i": Workload("Embedding(20000, 128) + two Conv1D(128, 5), T = 200, RMSprop, batch 128", convnet_news, _news,
-                  batch=128, steps=4, checked=4, predicted=256, must=1.0, aim=1.3),
-    "j": Workload("two residual blocks of 64 channels with batch norm, 32x32, Adam, batch 64", residual_pictures,
-                  _images(32, 32, 3), batch=64, steps=2, checked=2, predicted=64, must=0.8, aim=1.1),
+    "a": Workload(
+        "MLP 784-128-10, Adam, batch 32",
+        mlp_digits, _images(784), batch=32, steps=200, checked=40, predicted=1024, must=1.1, aim=1.5),
+    "b": Workload(
+        "MLP 784-512-10, RMSprop, batch 128",
+        mlp_wide, _images(784), batch=128, steps=60, checked=20, predicted=1024, must=1.0, aim=1.3),
+    "c": Workload(
+        "MLP 10000-16-16-1 on multi-hot words, RMSprop, batch 512",
+        mlp_reviews, _multi_hot, batch=512, steps=8, checked=8, predicted=1024, must=1.0, aim=2.0),
+    "d": Workload(
+        "MLP 13-64-64-1, RMSprop, batch 1",
+        mlp_houses, _houses, batch=1, steps=404, checked=100, predicted=404, must=3.0, aim=6.0),
+    "e": Workload(
+        "convnet 32-64-pool-128, Adam, batch 128",
+        convnet_digits, _images(28, 28, 1), batch=128, steps=4, checked=4, predicted=256, must=1.0, aim=1.4),
+    "f": Workload(
+        "convnet 32-32-pool-64-64-pool-512, RMSprop, batch 32",
+        convnet_pictures, _images(32, 32, 3),
+        batch=32, steps=8, checked=8, predicted=256, must=0.85, aim=1.1),
+    "g": Workload(
+        "Embedding(20000, 128) + LSTM(128), T = 80, Adam, batch 32",
+        lstm_reviews, _reviews(80), batch=32, steps=8, checked=8, predicted=256, must=1.0, aim=1.2),
+    "h": Workload(
+        "Embedding(20000, 64) + average over T = 256, Adam, batch 32",
+        average_reviews, _reviews(256), batch=32, steps=40, checked=20, predicted=1024, must=1.0, aim=2.0),
+    "i": Workload(
+        "Embedding(20000, 128) + two Conv1D(128, 5), T = 200, RMSprop, batch 128",
+        convnet_news, _news, batch=128, steps=4, checked=4, predicted=256, must=1.0, aim=1.3),
+    "j": Workload(
+        "two residual blocks of 64 channels with batch norm on 32x32, Adam, batch 64",
+        residual_pictures, _images(32, 32, 3),
+        batch=64, steps=2, checked=2, predicted=64, must=0.8, aim=1.1),
 }
