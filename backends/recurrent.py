@@ -15,7 +15,6 @@ from __future__ import annotations
 from .recurrent_gates import ACTIVATIONS, SLOPES
 from .recurrent_gru import GruMixin
 from .recurrent_lstm import LstmMixin
-from .recurrent_memory import Loan
 from .recurrent_products import tile
 
 CACHE_ELEMENTS = 1 << 15  # steps times elements of a state in one block, on the CPU
@@ -36,7 +35,7 @@ class RecurrentMixin(LstmMixin, GruMixin):
         """Run a simple RNN over ``x`` (N, T, D)."""
         run = self._start(x, h0, kernel, recurrent, bias, keep=keep, **settings)
         run.activation = activation
-        run.h = self._states(run, h0, keep or run.return_sequences, keep and not run.return_sequences)
+        run.h = self._states(run, h0, keep or run.return_sequences)
         project = self._product(kernel, run.batch, bias=bias)
         recur = self._product(recurrent, run.batch)
         self._in_parts(lambda rows: self._simple_rnn_steps(run, project, recur, rows), run, 1)
@@ -66,8 +65,7 @@ class RecurrentMixin(LstmMixin, GruMixin):
     def simple_rnn_backward(self, run, dy, dh, wants):
         """Return gradients of x, h0, kernel, recurrent kernel, bias."""
         dy, dh = self._output_gradient(run, dy, dh)
-        loan = self._loan()
-        dz = loan.empty((run.steps, run.batch, run.units), run.dtype)
+        dz = self.empty((run.steps, run.batch, run.units), run.dtype)
         self._in_parts(lambda rows: self._simple_rnn_back(run, dy, dh, dz, wants[1], rows), run, 1)
         dx, dkernel, dbias = self._input_gradients(run, dz, wants[0], wants[2], wants[4])
         drecurrent = self._weight_gradient(run.h[:-1], dz, run.recurrent_drop) if wants[3] else None
@@ -100,10 +98,7 @@ class RecurrentMixin(LstmMixin, GruMixin):
 
 
 class NumpyRecurrentMixin(RecurrentMixin):
-    """What only the host can do: look at mask values, and keep an eye on its cache and memory."""
-
-    def _loan(self):
-        return Loan()
+    """What only the host can do: look at mask values, and keep an eye on its cache."""
 
     def _tile(self, inner: int, units: int):
         return tile(inner, units)

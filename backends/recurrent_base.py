@@ -20,8 +20,8 @@ class RecurrentBase(Device):
         run = SimpleNamespace(
             kernel=kernel, recurrent=recurrent, drop=drop, recurrent_drop=recurrent_drop, keep=keep,
             go_backwards=go_backwards, return_sequences=return_sequences, started=h0 is not None,
-            steps=x.shape[1], batch=x.shape[0], units=recurrent.shape[0], dtype=x.dtype, loan=self._loan(),
-            held=None, blank=None, hold=[None] * x.shape[1],
+            steps=x.shape[1], batch=x.shape[0], units=recurrent.shape[0], dtype=x.dtype, held=None,
+            blank=None, hold=[None] * x.shape[1],
         )
         run.x = self._input(run, x, drop, bias is not None)
         if mask is not None and run.steps:
@@ -40,7 +40,7 @@ class RecurrentBase(Device):
         """
         size = x.shape[-1]
         gates = drop.shape[:1] if drop is not None and drop.ndim == 3 else ()
-        found = run.loan.empty((*gates, run.steps, run.batch, size + with_one), x.dtype)
+        found = self.empty((*gates, run.steps, run.batch, size + with_one), x.dtype)
         source = self._time_major(x, run.go_backwards)
         if drop is None:
             self.xp.copyto(found[..., :size], source)
@@ -60,8 +60,8 @@ class RecurrentBase(Device):
     def _gate_steps(self, run, gates: int, steps: int, batch: int):
         """Return (G, T, N, U) for the gates of some steps; those of one step are neighbours in memory."""
         if 1 < batch < FEW:  # except where ``_project`` joins the rows of many steps
-            return run.loan.empty((gates, steps, batch, run.units), run.dtype)
-        return run.loan.empty((steps, gates, batch, run.units), run.dtype).swapaxes(0, 1)
+            return self.empty((gates, steps, batch, run.units), run.dtype)
+        return self.empty((steps, gates, batch, run.units), run.dtype).swapaxes(0, 1)
 
     def _project(self, product, x, out) -> None:
         """Write the products of all steps in ``x`` (T, N, K) or (G, T, N, K) into ``out`` (G, T, N, U)."""
@@ -70,10 +70,9 @@ class RecurrentBase(Device):
             out = out.reshape(len(out), 1, -1, out.shape[-1])
         product(x, out)
 
-    def _states(self, run, first, kept: bool, borrowed: bool):
+    def _states(self, run, first, kept: bool):
         """Return states (T + 1, N, U), the first one set; unless ``kept``, two take turns: (2, N, U)."""
-        empty = run.loan.empty if borrowed else self.xp.empty
-        states = empty((run.steps + 1 if kept else 2, run.batch, run.units), dtype=run.dtype)
+        states = self.empty((run.steps + 1 if kept else 2, run.batch, run.units), run.dtype)
         states[0] = 0 if first is None else first
         return states
 
@@ -154,10 +153,10 @@ class RecurrentBase(Device):
         """Return the gradient of x, (N, T, D)."""
         xp, size = self.xp, len(run.kernel)
         if run.batch < FEW:  # time-major: the rows of many steps are joined
-            out = xp.empty((run.steps, run.batch, size), dtype=run.dtype)
+            out = self.empty((run.steps, run.batch, size), run.dtype)
             dx = (out[::-1] if run.go_backwards else out).swapaxes(0, 1)
         else:
-            dx = xp.empty((run.batch, run.steps, size), dtype=run.dtype)
+            dx = self.empty((run.batch, run.steps, size), run.dtype)
             out = self._time_major(dx, run.go_backwards)
         per_gate = run.drop is not None and run.drop.ndim == 3
         if not per_gate:
@@ -188,10 +187,6 @@ class RecurrentBase(Device):
         return self.xp.ones(len(rows), dtype=dz.dtype) @ rows
 
     # ---- what a device does its own way ----------------------------------------------------------
-    def _loan(self):
-        """Return where arrays come from that are needed until the run is forgotten."""
-        return SimpleNamespace(empty=self.xp.empty)
-
     def _tile(self, inner: int, units: int):
         """Return (rows of a piece or None, columns of a panel) for ``Product``."""
         return None, units

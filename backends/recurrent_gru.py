@@ -29,9 +29,9 @@ class GruMixin(RecurrentBase):
             bias = first
         gates = Gates(self.xp, [recurrent_activation] * 2, x.dtype)
         scales = [*gates.scales, 1.0]
-        run.h = self._states(run, h0, keep or run.return_sequences, keep and not run.return_sequences)
+        run.h = self._states(run, h0, keep or run.return_sequences)
         run.gates = self._gate_steps(run, 3, run.steps, run.batch) if keep else None
-        run.inner = run.loan.empty((run.steps, run.batch, units), run.dtype) if keep else None
+        run.inner = self.empty((run.steps, run.batch, units), run.dtype) if keep else None
         project = self._product(kernel, run.batch, ORDER, scales, bias, run.x.ndim == 4)
         advance = self._gru_after if reset_after else self._gru_before
         products = self._gru_products(run, scales)
@@ -134,8 +134,7 @@ class GruMixin(RecurrentBase):
         # Gates in dz: recurrent h, z, r, input h. The first three belong to the recurrent kernel (with its
         # columns turned to h z r), the last three to the kernel: z and r are stored once.
         xp, units = self.xp, run.units
-        loan = self._loan()
-        dz = loan.empty((run.steps, run.batch, 4 * units), run.dtype)
+        dz = self.empty((run.steps, run.batch, 4 * units), run.dtype)
         recurrent, drop = _h_first(xp, run.recurrent), run.recurrent_drop
         if drop is not None and drop.ndim == 3:
             drop = xp.stack([drop[2], drop[0], drop[1]])
@@ -164,7 +163,7 @@ class GruMixin(RecurrentBase):
         store = None
         for start, stop in reversed(self._blocks(run.steps, dh.size)):
             if store is None or store.shape[1] < stop - start:
-                store = xp.empty((6, stop - start, batch, units), dtype=run.dtype)
+                store = self.empty((6, stop - start, batch, units), run.dtype)
             factors, keep = self._gru_after_factors(run, slice(start, stop), rows, store[:, :stop - start])
             block = dz[start:stop]
             steps = list(zip(range(start, stop), block[..., :3 * units], keep, factors.swapaxes(0, 1),
@@ -208,8 +207,7 @@ class GruMixin(RecurrentBase):
 
     def _gru_before_backward(self, run, dy, dh, wants):
         xp, units = self.xp, run.units
-        loan = self._loan()
-        dz = loan.empty((run.steps, run.batch, 3 * units), run.dtype)
+        dz = self.empty((run.steps, run.batch, 3 * units), run.dtype)
         self._in_parts(lambda rows: self._gru_before_back(run, dy, dh, dz, wants[1], rows), run, 3)
         dx, dkernel, dbias = self._input_gradients(run, dz, wants[0], wants[2], wants[4])
         drecurrent = None
@@ -234,7 +232,7 @@ class GruMixin(RecurrentBase):
         store = None
         for start, stop in reversed(self._blocks(run.steps, dh.size)):
             if store is None or store.shape[1] < stop - start:
-                store = xp.empty((5, stop - start, batch, units), dtype=run.dtype)
+                store = self.empty((5, stop - start, batch, units), run.dtype)
             factors, keep = self._gru_before_factors(run, slice(start, stop), rows, store[:, :stop - start])
             block = dz[start:stop]
             steps = list(zip(

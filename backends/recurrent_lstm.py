@@ -21,10 +21,10 @@ class LstmMixin(RecurrentBase):
         run = self._start(x, h0, kernel, recurrent, bias, keep=keep, **settings)
         run.activation, run.recurrent_activation = activation, recurrent_activation
         gates = Gates(self.xp, [recurrent_activation] * 3 + [activation], x.dtype)
-        run.h = self._states(run, h0, keep or run.return_sequences, keep and not run.return_sequences)
-        run.c = self._states(run, c0, keep, keep)
+        run.h = self._states(run, h0, keep or run.return_sequences)
+        run.c = self._states(run, c0, keep)
         run.gates = self._gate_steps(run, 4, run.steps, run.batch) if keep else None
-        run.squashed = run.loan.empty((run.steps, run.batch, run.units), run.dtype) if keep else None
+        run.squashed = self.empty((run.steps, run.batch, run.units), run.dtype) if keep else None
         x, drop = self._in_order(run.x, 4), self._in_order(run.recurrent_drop, 3)
         project = self._product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
         per_gate = drop is not None and drop.ndim == 3
@@ -76,8 +76,7 @@ class LstmMixin(RecurrentBase):
         """Return gradients of x, h0, c0, kernel, recurrent kernel, bias."""
         dy, dh = self._output_gradient(run, dy, dh)
         dc = self._state_gradient(run, dc)
-        loan = self._loan()
-        dz = loan.empty((run.steps, run.batch, 4 * run.units), run.dtype)
+        dz = self.empty((run.steps, run.batch, 4 * run.units), run.dtype)
         self._in_parts(lambda rows: self._lstm_back(run, dy, dh, dc, dz, wants[1], rows), run, 4)
         dx, dkernel, dbias = self._input_gradients(run, dz, wants[0], wants[3], wants[5])
         drecurrent = self._weight_gradient(run.h[:-1], dz, run.recurrent_drop) if wants[4] else None
@@ -95,7 +94,7 @@ class LstmMixin(RecurrentBase):
         store = None
         for start, stop in reversed(self._blocks(run.steps, dh.size)):
             if store is None or store.shape[1] < stop - start:
-                store = xp.empty((9, stop - start, batch, units), dtype=run.dtype)
+                store = self.empty((9, stop - start, batch, units), run.dtype)
             parts = self._lstm_factors(run, slice(start, stop), rows, store[:, :stop - start])
             factors, carry, forget = parts
             block = dz[start:stop]
