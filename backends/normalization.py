@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .rows import RowsMixin
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from .rows import NumpyRowsMixin, RowsMixin
+
+SECONDS = 1.5e-10  # of one pass over one element, on one thread of a CPU
 
 
 class NormalizationMixin(RowsMixin):
@@ -116,3 +123,173 @@ class NormalizationMixin(RowsMixin):
         """Return ``x * scale + offset`` with vectors (C,) along the columns of ``x`` (M, C)."""
         y = self._columns(self.xp.multiply, x, scale)
         return y if offset is None else self._columns(self.xp.add, y, offset, out=y)
+
+
+class _Seen(NamedTuple):
+    """What the backward pass of batch normalisation needs: the inputs themselves, no copy of them."""
+
+    x: np.ndarray
+    shift: np.ndarray | None
+    mean: np.ndarray  # of x - shift, float64, as are all vectors here
+    r: np.ndarray
+    scale: np.ndarray
+
+
+class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
+    """Batch normalisation in the fewest passes over memory: two to read, one to write, each way.
+
+    The matrix is read as one run of memory, cut into strips that stay in cache. Vectors along the columns are
+    repeated to ``BUFFER`` elements: NumPy copies shorter ones through its buffers, which costs as much as the
+    arithmetic. Sums of ``x`` and ``x * x`` give the statistics; only where a mean is so large that the
+    difference would lose digits, ``x - mean`` is worked with instead, in a third pass.
+    """
+
+    _small = 1 << 15  # elements up to which the generic version has less to prepare
+    _strip = 1 << 17  # elements of a strip
+
+    def affine_columns(self, x, scale, offset=None):
+        if x.size <= 1024 or not x.flags.c_contiguous or x.dtype.kind != "f":
+            return super().affine_columns(x, scale, offset)
+        y = np.empty(x.shape, x.dtype)
+        self._affine(x, None, scale, offset, y)
+        return y
+
+    def _affine(self, x, shift, scale, offset, y) -> None:
+        """Write ``(x - shift) * scale + offset`` into ``y``."""
+        walk = _Walk(x, self._strip)
+        shift, scale, offset = (walk.tile(v) for v in (shift, scale, offset))
+
+        def run(start, stop):
+            for part, w in walk.strips(start, stop):
+                source, target = walk.rows(x, part, w), walk.rows(y, part, w)
+                if shift is not None:
+                    source = np.subtract(source, shift[:w], out=target)
+                np.multiply(source, scale[:w], out=target)
+                if offset is not None:
+                    np.add(target, offset[:w], out=target)
+
+        self.side_by_side(run, walk.count, 3 * SECONDS * x.size)
+
+    def _column_totals(self, a, b, shift):
+        """Return the sums over each column of ``a`` and ``a * (b - shift)``, in float64.
+
+        Where ``a`` is ``b``, both factors are shifted.
+        """
+        walk = _Walk(a, self._strip)
+        tiled = walk.tile(shift)
+        found = {}
+
+        def run(start, stop):
+            sums = found[start] = np.zeros((2, walk.width))
+            for part, w in walk.strips(start, stop):
+                left, right = walk.rows(a, part, w), walk.rows(b, part, w)
+                product = self.scratch(left.shape, a.dtype)
+                if tiled is not None:
+                    right = np.subtract(right, tiled[:w], out=product)
+                    if a is b:  # both sums are needed, so these cannot share their place
+                        left, product = right, self.scratch(left.shape, a.dtype, slot=1)
+                np.multiply(left, right, out=product)
+                walk.add_columns(self, left, sums[0])
+                walk.add_columns(self, product, sums[1])
+
+        self.side_by_side(run, walk.count, 3 * SECONDS * a.size)
+        totals = sum(found[start] for start in sorted(found))
+        return totals.reshape(2, -1, a.shape[1]).sum(axis=1)
+
+    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0):
+        if weights is not None or x.size <= self._small or not x.flags.c_contiguous:
+            return super().batch_norm_forward(x, gamma, beta, epsilon, weights, guard)
+        shift = None
+        mean, square = self._column_totals(x, x, None) / len(x)
+        var = square - mean * mean
+        if (mean * mean > 16 * np.maximum(var, 0)).any():
+            shift = mean.astype(x.dtype)
+            mean, square = self._column_totals(x, x, shift) / len(x)
+            var = square - mean * mean
+        var = np.maximum(var, 0)
+        r = 1 / np.sqrt(var + epsilon)
+        scale = r if gamma is None else r * gamma
+        offset = -mean * scale if beta is None else beta - mean * scale
+        y = np.empty(x.shape, x.dtype)
+        self._affine(x, shift, scale, offset, y)
+        whole = mean if shift is None else mean + shift
+        return y, whole.astype(x.dtype), var.astype(x.dtype), _Seen(x, shift, mean, r, scale)
+
+    def batch_norm_backward(self, dy, cache, dmean=None, dvar=None, need_dx=True):
+        if not isinstance(cache, _Seen):
+            return super().batch_norm_backward(dy, cache, dmean, dvar, need_dx)
+        x, shift, mean, r, scale = cache
+        dy = np.ascontiguousarray(dy, x.dtype)
+        dbeta, along = self._column_totals(dy, x, shift)
+        along -= mean * dbeta
+        dx = None
+        if need_dx:
+            # As in the generic version: through the variance, times (x - mean), and through the mean.
+            by_x = (along * scale * r * r * -0.5 + (0 if dvar is None else dvar)) * (2 / len(x))
+            rest = (dbeta * -scale + (0 if dmean is None else dmean)) / len(x) - mean * by_x
+            dx = self._input_gradient(dy, x, shift, scale, by_x, rest)
+        return dx, (along * r).astype(x.dtype), dbeta.astype(x.dtype)
+
+    def _input_gradient(self, dy, x, shift, scale, by_x, rest):
+        """Return ``dy * scale + (x - shift) * by_x + rest``."""
+        dx = np.empty(x.shape, x.dtype)
+        walk = _Walk(x, self._strip)
+        shift, scale, by_x, rest = (walk.tile(v) for v in (shift, scale, by_x, rest))
+
+        def run(start, stop):
+            for part, w in walk.strips(start, stop):
+                source, target, d = (walk.rows(a, part, w) for a in (x, dx, dy))
+                if shift is not None:
+                    source = np.subtract(source, shift[:w], out=target)
+                np.multiply(source, by_x[:w], out=target)
+                np.add(target, rest[:w], out=target)
+                np.add(target, np.multiply(d, scale[:w], out=self.scratch(d.shape, d.dtype)), out=target)
+
+        self.side_by_side(run, walk.count, 5 * SECONDS * x.size)
+        return dx
+
+
+class _Walk:
+    """A way through a contiguous matrix (M, C) as rows of ``width`` elements, a whole number of columns each.
+
+    Parameters
+    ----------
+    x : array, shape (M, C)
+        Which matrix, or one of its shape and type.
+    strip : int
+        Elements in one strip.
+    """
+
+    BUFFER = np.getbufsize()  # elements; NumPy copies vectors shorter than this before it repeats them
+    SHORT = 1024  # elements of the rows that are summed: long enough for the BLAS, short enough for its cache
+
+    def __init__(self, x, strip: int):
+        c = x.shape[1]
+        self.columns, self.dtype, self.size = c, x.dtype, x.size
+        self.short = c * -(-self.SHORT // c)
+        self.width = self.short * -(-self.BUFFER // self.short)
+        self.count = self.size // self.width  # whole rows; a rest may follow
+        self.height = max(1, strip // self.width)
+
+    def strips(self, start: int, stop: int) -> Iterator[tuple[slice, int]]:
+        """Yield elements of the strips, and their width, from row ``start`` to ``stop``, then the rest."""
+        for i in range(start, stop, self.height):
+            yield slice(i * self.width, min(i + self.height, stop) * self.width), self.width
+        if stop == self.count and self.size % self.width:
+            yield slice(stop * self.width, self.size), self.size % self.width
+
+    def rows(self, x, part: slice, width: int):
+        return x.reshape(-1)[part].reshape(-1, width)
+
+    def tile(self, vector):
+        """Return a vector of one element for each column, repeated to the width; ``None`` stays."""
+        if vector is None:
+            return None
+        tiled = np.empty((self.width // self.columns, self.columns), self.dtype)
+        tiled[...] = vector
+        return tiled.reshape(-1)
+
+    def add_columns(self, backend, x, sums) -> None:
+        """Add the sums of the columns of a strip to ``sums``, where column j has every C-th place from j."""
+        w = self.short if x.size % self.short == 0 else self.columns
+        sums[:w] += np.dot(backend.ones(x.size // w, x.dtype), x.reshape(-1, w))

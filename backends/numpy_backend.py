@@ -14,6 +14,7 @@ from .embedding import NumpyEmbeddingMixin
 from .indexing import NumpyIndexingMixin
 from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
+from .normalization import NumpyNormalizationMixin
 from .pooling import NumpyPoolingMixin
 from .random import NumpyRandomMixin
 from .recurrent import NumpyRecurrentMixin
@@ -23,9 +24,9 @@ from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
-    NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin,
-    NumpyRowsMixin, NumpyReductionMixin, NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin,
-    NumpyRandomMixin, NumpyUpdateMixin, Backend,
+    NumpyNormalizationMixin, NumpyConvolutionMixin, NumpyPoolingMixin, NumpyRecurrentMixin,
+    NumpyActivationMixin, NumpyLossMixin, NumpyRowsMixin, NumpyReductionMixin, NumpyLinalgMixin,
+    NumpyEmbeddingMixin, NumpyIndexingMixin, NumpyRandomMixin, NumpyUpdateMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

@@ -182,31 +182,51 @@ def _float_first(x, *args, **kwargs):
     return dtypes.float_type(x).name
 
 
-@op(shape=_same_first, dtype=_float_first, tensors=3)
-def _affine(x, scale, offset, axis):
-    """Return ``x * scale + offset`` with vectors along ``axis``: inference of batch normalisation."""
+@op(shape=_same_first, dtype=_float_first, tensors=5)
+def _normalize(x, mean, variance, scale, offset, axis, epsilon):
+    """Normalise by a given mean and variance: ``batch_normalization`` with its tensors in front."""
+    axis = shapes.normalize_axis(axis, x.ndim)
     backend = x.backend
-    a = _wide(x.array)
-    rows, back = _to_matrix(backend.xp, a, (shapes.normalize_axis(axis, a.ndim),))
-    s, b = scale.array, offset.array
-    y = backend.affine_columns(rows, s, b)
-    needs = (False,) * 3 if not _STATE.tapes else tuple(autograd.is_tracked(t) for t in (x, scale, offset))
-    y = back(y)
+    xp = backend.xp
+    _check_vectors(x, axis, mean, variance, scale, offset)
+    rows, back = _to_matrix(xp, _wide(x.array), (axis,))
+    m, v, s, b = (None if t is None else _wide(t.array) for t in (mean, variance, scale, offset))
+    r = 1 / xp.sqrt(v + epsilon)
+    factor = r if s is None else r * s
+    shift = m * -factor if b is None else b - m * factor
+    y = back(backend.affine_columns(rows, factor, shift))
+    inputs = (x, mean, variance, scale, offset)
+    needs = [bool(_STATE.tapes) and autograd.is_tracked(t) for t in inputs]
 
     def vjp(dy):
         if _STATE.tapes:
-            ops = _ops()
-            shape = tuple(-1 if i == axis % x.ndim else 1 for i in range(x.ndim))
-            return _differentiate(
-                lambda x, s, b: x * ops.reshape(s, shape) + ops.reshape(b, shape), (x, scale, offset), (dy,)
-            )
-        g = _to_matrix(backend.xp, _wide(dy.array), (axis % x.ndim,))[0]
-        dx = back(backend.affine_columns(g, s, None)) if needs[0] else None
-        ds = backend.column_sum(g * rows) if needs[1] else None
-        db = backend.column_sum(g) if needs[2] else None
-        return _like(dx, x), _like(ds, scale), _like(db, offset)
+            return _differentiate(lambda *tensors: _normalize_formula(*tensors, axis, epsilon), inputs, (dy,))
+        g = _to_matrix(xp, _wide(dy.array), (axis,))[0]
+        found = [back(backend.affine_columns(g, factor)) if needs[0] else None] + [None] * 4
+        if any(needs[1:]):
+            total = backend.column_sum(g)
+            along = backend.column_sum(g * rows) - m * total  # with x - mean
+            found[1:] = total * -factor, along * factor * r * r * -0.5, along * r, total
+        return tuple(_like(d, t) if need else None for d, t, need in zip(found, inputs, needs))
 
     return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype)), vjp
+
+
+def _normalize_formula(x, mean, variance, scale, offset, axis, epsilon):
+    ops = _ops()
+    shape = tuple(-1 if i == axis else 1 for i in range(x.ndim))
+    y = (x - ops.reshape(mean, shape)) * ops.rsqrt(ops.reshape(variance, shape) + epsilon)
+    y = y if scale is None else y * ops.reshape(scale, shape)
+    return y if offset is None else y + ops.reshape(offset, shape)
+
+
+def _check_vectors(x, axis, *vectors) -> None:
+    size = x.shape[axis]
+    if any(v is not None and v.shape != (size,) for v in vectors):
+        raise ValueError(
+            f"batch_normalization: x has {size} features on axis {axis}; mean, variance, scale and offset "
+            f"came with shapes {[None if v is None else tuple(v.shape) for v in vectors]}"
+        )
 
 
 def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
@@ -236,20 +256,7 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     array([[-1.],
            [ 1.]], dtype=float32)
     """
-    ops = _ops()
-    vectors = (mean, variance, scale, offset)
-    factor = ops.rsqrt(ops.add(variance, epsilon))
-    if scale is not None:
-        factor = factor * scale
-    shift = -(mean * factor) if offset is None else offset - mean * factor
-    size = x.shape[shapes.normalize_axis(axis, len(x.shape))]
-    if None not in (size, *factor.shape, *shift.shape):
-        if factor.shape != (size,) or shift.shape != (size,):
-            raise ValueError(
-                f"batch_normalization: x has {size} features on axis {axis}; mean, variance, scale and "
-                f"offset came with shapes {[None if v is None else tuple(v.shape) for v in vectors]}"
-            )
-    return _affine(x, factor, shift, axis)
+    return _normalize(x, mean, variance, scale, offset, axis=axis, epsilon=epsilon)
 
 
 # ---- layer and RMS normalisation ------------------------------------------------------------------

@@ -73,6 +73,41 @@ def test_normalization():
             np.testing.assert_allclose(a, c, 1e-4, 1e-4)
 
 
+@pytest.mark.parametrize("shape", [(3000, 7), (700, 64), (4, 9000), (2, 9000), (1, 70000), (300000, 1)])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_large_batch_norm(monkeypatch, shape, offset):
+    """NumPy's version reads the inputs as strips; a mean large beside the deviation costs no digits."""
+    monkeypatch.setattr(type(NUMPY), "_strip", 20000)
+    monkeypatch.setattr(type(NUMPY), "_small", 0)
+    x, dy = RNG.standard_normal((2, *shape)).astype("float32").astype("float64")
+    x = (x + offset).astype("float32").astype("float64")
+    g, b, dmean, dvar = RNG.standard_normal((4, shape[1]))
+    want = GENERIC.batch_norm_forward(x, g, b, 0.01)
+    grads = GENERIC.batch_norm_backward(dy, want[-1], dmean, dvar)
+    for kind, rtol in (("float64", 1e-9), ("float32", 2e-4)):
+        x, dy, g, b, dmean, dvar = (a.astype(kind) for a in (x, dy, g, b, dmean, dvar))
+        found = NUMPY.batch_norm_forward(x, g, b, 0.01)
+        assert found[0].flags.c_contiguous and found[0].dtype == found[1].dtype == found[2].dtype == kind
+        for a, c in zip(found[:3], want):
+            np.testing.assert_allclose(a, c, rtol, rtol)
+        for a, c in zip(NUMPY.batch_norm_backward(dy, found[-1], dmean, dvar), grads):
+            assert a.dtype == kind
+            np.testing.assert_allclose(a, c, rtol, rtol * max(1, abs(c).max()))
+        assert NUMPY.batch_norm_backward(dy, found[-1], need_dx=False)[0] is None
+        np.testing.assert_allclose(NUMPY.affine_columns(x, g, b), x * g + b, rtol, rtol * max(1, offset))
+    half = NUMPY.batch_norm_forward(x, None, None, 0.01)[0]
+    np.testing.assert_allclose(half, (want[0] - b) / g, 2e-4, 2e-4 / abs(g).min())
+
+
+def test_constant_columns():
+    """No deviation, of large and of no values: normalised to zero."""
+    x = np.ones((1000, 64), "float32") * np.arange(64, dtype="float32")
+    y, mean, var, cache = NUMPY.batch_norm_forward(x, None, None, 1e-3)
+    np.testing.assert_allclose(mean, np.arange(64), 1e-6)
+    np.testing.assert_allclose(var, 0, atol=1e-9)
+    np.testing.assert_allclose(y, 0, atol=1e-4)
+
+
 def test_embedding():
     table, ids = RNG.standard_normal((6, 3)).astype("float32"), np.array([[0, 5], [5, 5]])
     np.testing.assert_array_equal(GENERIC.embedding_forward(table, ids), NUMPY.embedding_forward(table, ids))
