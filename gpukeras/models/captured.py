@@ -36,16 +36,22 @@ class CapturedStep:
     def __init__(self, model):
         self.model = model
         self.programs: dict = {}  # by batch shape: how often it was seen, then its program or None
+        self.latest: _Program | None = None
         self.places: dict[int, list] = {}  # by number of samples: where a program wants its batch
 
     def __call__(self, data):
+        found = self.latest
+        if found is not None and type(data) is tuple and data[0].array is found.inputs[0] and found.valid():
+            return found.step(data)  # the batch was gathered for this program
         key = _signature(data)
         found = self.programs.get(key, 0)
         if type(found) is _Program:
-            if found.layout != tensor.layout_version or found.variables is not self.model._variables_trained:
-                self.programs.clear()  # the variables have moved
+            if not found.valid():
+                self.programs.clear()
                 self.places.clear()
+                self.latest = None
             elif found.proven:
+                self.latest = found
                 return found.step(data)
             else:
                 same, logs = found.prove(data)
@@ -195,6 +201,10 @@ class _Program:
         self.variables = model._trained_variables()
         self.layout = tensor.layout_version
         self.proven = False
+
+    def valid(self) -> bool:
+        """Tell whether the variables still are where they were."""
+        return self.layout == tensor.layout_version and self.variables is self.model._variables_trained
 
     def run(self, data) -> None:
         """Do everything up to the optimizer's step."""
