@@ -13,10 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import threads
+from . import products, threads
 from .convolution_choice import choose
 from .convolution_columns import ColumnsMixin, blocks, inner_slices, plan, tap_slices
-from .convolution_sliding import NumpySlidingMixin
 from .window_shapes import Windows, phases
 from .winograd import NumpyWinogradMixin
 
@@ -33,7 +32,6 @@ class ConvolutionMixin(ColumnsMixin):
     """
 
     _has_winograd = False
-    _has_sliding = False
 
     # ---- the three passes -----------------------------------------------------------------------
     def conv_forward(self, x, w, windows: Windows, groups: int = 1, bias=None, activation=None):
@@ -53,8 +51,6 @@ class ConvolutionMixin(ColumnsMixin):
             finish(y.reshape(-1, y.shape[-1]))
         elif way.startswith("winograd"):
             self._winograd_forward(x, w, windows, int(way[-1]), y, finish)
-        elif way == "sliding":
-            self._sliding_forward(x, w, windows, y, finish)
         else:
             self._columns_forward(x, w, windows, way, y, bias, activation)
         return y
@@ -103,8 +99,6 @@ class ConvolutionMixin(ColumnsMixin):
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
         elif way.startswith("winograd"):
             self._winograd_kernel(x, dy, windows, int(way[-1]), dw)
-        elif way == "sliding":
-            self._sliding_kernel(x, dy, windows, dw)
         else:
             return self._columns_kernel(x, windows, way, dy)[0]
         return dw
@@ -153,9 +147,7 @@ class ConvolutionMixin(ColumnsMixin):
 
     def _conv_way(self, step: str, x_shape, w_shape, windows: Windows, groups: int, dtype) -> str:
         """Return what ``choose`` says for this backend."""
-        return choose(
-            step, x_shape, w_shape, windows, groups, dtype, self._has_winograd, self._has_sliding
-        )
+        return choose(step, x_shape, w_shape, windows, groups, dtype, self._has_winograd)
 
     # ---- by columns -----------------------------------------------------------------------------------
     def _columns_forward(self, x, w, windows: Windows, way: str, y, bias, activation) -> None:
@@ -170,7 +162,7 @@ class ConvolutionMixin(ColumnsMixin):
         def run(i, chosen):
             for block, columns in self._conv_columns(x, windows, chosen, way, ones):
                 found = y[block].reshape(-1, filters)  # a view: blocks are contiguous
-                xp.matmul(columns, matrix, out=found)
+                self._conv_multiply(columns, matrix, found)
                 finish(found)
 
         self._conv_run(run, self._columns_plan(x, y, windows, matrix))
@@ -201,7 +193,7 @@ class ConvolutionMixin(ColumnsMixin):
                     _activation_backward(xp, dy[block], y[block], activation, slope)
                 slope = slope.reshape(-1, filters)
                 first = block == chosen[0]
-                xp.matmul(columns.T, slope, out=sums[i] if first else product)
+                self._conv_multiply_sum(columns, slope, sums[i] if first else product)
                 if not first:
                     sums[i] += product
                 if with_bias and not ones:
@@ -225,7 +217,7 @@ class ConvolutionMixin(ColumnsMixin):
         xp = self.xp
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
-        matrix = w.reshape(taps * channels, filters).T
+        matrix = self._transposed(w.reshape(taps * channels, filters))
         dx = xp.zeros((len(dy), *windows.size, channels), dy.dtype)
         row = math.prod(windows.out[1:]) * taps * channels
         inside = inner_slices(windows)
@@ -236,7 +228,7 @@ class ConvolutionMixin(ColumnsMixin):
                 found = dy[part]
                 columns = self.conv_scratch(found.size // filters * taps * channels, dy.dtype)
                 columns = columns.reshape(-1, taps * channels)
-                xp.matmul(found.reshape(-1, filters), matrix, out=columns)
+                self._conv_multiply(found.reshape(-1, filters), matrix, columns)
                 columns = columns.reshape(*found.shape[:-1], *windows.window, channels)
                 sub = windows._replace(out=found.shape[1:-1])
                 if part.rows.start == 0:
@@ -271,18 +263,29 @@ class ConvolutionMixin(ColumnsMixin):
 
     def _turned(self, w):
         """Return the kernel with its window mirrored and input channels and filters exchanged, contiguous."""
-        xp = self.xp
-        turned = w[(slice(None, None, -1),) * (w.ndim - 2)].swapaxes(-1, -2)
-        found = xp.empty(turned.shape, w.dtype)
+        return self._transposed(w[(slice(None, None, -1),) * (w.ndim - 2)])
+
+    def _transposed(self, w):
+        """Return a contiguous copy of ``w`` with its last two axes exchanged."""
+        turned = w.swapaxes(-1, -2)
+        found = self.xp.empty(turned.shape, w.dtype)
         for start in range(0, turned.shape[-1], STRIP):  # in strips: twice as quick where the kernel is large
             found[..., start : start + STRIP] = turned[..., start : start + STRIP]
         return found
 
+    def _conv_multiply(self, rows, matrix, out) -> None:
+        """Write ``rows @ matrix`` into ``out``."""
+        self.xp.matmul(rows, matrix, out=out)
 
-class NumpyConvolutionMixin(NumpyWinogradMixin, NumpySlidingMixin, ConvolutionMixin):
+    def _conv_multiply_sum(self, rows, slopes, out) -> None:
+        """Write ``rows.T @ slopes`` into ``out``."""
+        self.xp.matmul(rows.T, slopes, out=out)
+
+
+class NumpyConvolutionMixin(NumpyWinogradMixin, ConvolutionMixin):
     """Block sizes for the caches of a CPU, parts for its cores, and buffers that stay warm."""
 
-    column_bytes = 1 << 20
+    column_bytes = 1 << 21
     _kept_bytes = 1 << 24  # larger buffers are given back at once
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
@@ -308,6 +311,12 @@ class NumpyConvolutionMixin(NumpyWinogradMixin, NumpySlidingMixin, ConvolutionMi
         wanted = len(threads.split(n * rows, seconds))
         found = plan(n, rows, bytes_per_row, budget, wanted)
         return [found[a:b] for a, b in threads.split(len(found), seconds)]
+
+    def _conv_multiply(self, rows, matrix, out):
+        products.multiply(rows, matrix, out)
+
+    def _conv_multiply_sum(self, rows, slopes, out):
+        products.multiply_sum(rows, slopes, out, lambda count: self.conv_scratch(count, out.dtype, slot=4))
 
     def _conv_run(self, function, parts):
         threads.parallel(function, list(enumerate(parts)))

@@ -18,7 +18,6 @@ WAYS = {
     "pointwise": "one matrix product: every window is one element",
     "rows": "columns copied along rows of the window: (positions, taps * C)",
     "planar": "columns copied along rows of the output: (taps * C, positions); for few channels",
-    "sliding": "no columns: products of every k-th window of the images' own memory",
     "grouped": "one convolution for each group of channels",
     "depthwise": "multiply and add tap by tap: one filter bank for each channel",
     "mirrored": "data gradient as the forward pass with the mirrored kernel",
@@ -49,7 +48,7 @@ def forced(way: str) -> Iterator[None]:
 
 def choose(
     step: str, x_shape: tuple, w_shape: tuple, windows: Windows, groups: int = 1, dtype=np.float32,
-    has_winograd: bool = False, has_sliding: bool = False,
+    has_winograd: bool = False,
 ) -> str:
     """Return the algorithm for one pass.
 
@@ -60,8 +59,8 @@ def choose(
         Of the inputs (N, *size, C), in every pass.
     w_shape : tuple
         (*window, C // groups, filters)
-    has_winograd, has_sliding : bool
-        Whether the backend has those algorithms.
+    has_winograd : bool
+        Whether the backend has Winograd's algorithm.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def choose(
     if step not in PASSES:
         raise ValueError(f"unknown pass {step!r} of a convolution; expected one of {PASSES}")
     asked = getattr(_local, "forced", None)
-    if asked is not None and asked in _able(step, w_shape, windows, groups, has_winograd, has_sliding):
+    if asked is not None and asked in _able(step, w_shape, windows, groups, has_winograd):
         return asked
     if groups > 1:
         return "depthwise" if w_shape[-2] == 1 else "grouped"
@@ -87,9 +86,7 @@ def choose(
     return "planar" if run < PLANAR_RUN else "rows"
 
 
-def _able(
-    step, w_shape, windows: Windows, groups: int, has_winograd: bool, has_sliding: bool
-) -> tuple[str, ...]:
+def _able(step, w_shape, windows: Windows, groups: int, has_winograd: bool) -> tuple[str, ...]:
     """Return all ways that give the right result: what ``forced`` may ask for."""
     if groups > 1:
         return ("grouped", "depthwise") if w_shape[-2] == 1 else ("grouped",)
@@ -99,8 +96,6 @@ def _able(
             found += ("phases",)
     else:
         found = ("rows", "planar")
-        if has_sliding and fits_sliding(windows):
-            found += ("sliding",)
         if has_winograd and fits_winograd(windows):
             found += ("winograd2", "winograd4")
     return found + ("pointwise",) if windows.plain else found
@@ -114,11 +109,6 @@ def can_mirror(windows: Windows) -> bool:
 def can_split(windows: Windows) -> bool:
     """Whether the data gradient falls apart into convolutions with steps of one."""
     return all(back is None or min(back.lows) >= 0 for _, _, back in phases(windows))
-
-
-def fits_sliding(windows: Windows) -> bool:
-    """Whether windows lie side by side in memory."""
-    return set(windows.strides) == {1}
 
 
 def _choose_data(w_shape: tuple, windows: Windows) -> str:

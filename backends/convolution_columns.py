@@ -80,10 +80,13 @@ class ColumnsMixin(RowsMixin):
         most = images * high * row
         store = self.conv_scratch(most * (taps + ones), x.dtype)
         padded = self._conv_padding(x, windows, images, planar, high)
+        shape = None
         for block in chosen:
             n, rows = (s.stop - s.start for s in block)
             source = padded(block.images, block.rows)
-            patches = _patches(xp, source, windows._replace(out=(rows, *windows.out[1:])), planar)
+            if shape != (n, rows) or not padded.fixed:
+                shape = (n, rows)
+                patches = _patches(xp, source, windows._replace(out=(rows, *windows.out[1:])), planar)
             positions = n * rows * row
             if planar:  # (*window, C, images, *out)
                 whole = store[: positions * (taps + ones)].reshape(taps + ones, positions)
@@ -106,36 +109,7 @@ class ColumnsMixin(RowsMixin):
         planar : bool
             Channels first: (C, images, *padded) instead of (images, *padded, C).
         """
-        xp, c = self.xp, x.shape[-1]
-        if windows.padded == windows.size and not planar:
-            x = xp.ascontiguousarray(x)
-            return lambda images, rows=slice(0, windows.out[0]): x[images, _source(windows, rows)[0]]
-        tall = windows.padded[0] if high is None else _source(windows, slice(0, high))[1]
-        shape = (tall, *windows.padded[1:])
-        buffer = self.conv_scratch(step * math.prod(shape) * c, x.dtype, slot=1)
-        buffer = buffer.reshape((c, step, *shape) if planar else (step, *shape, c))
-        buffer[...] = 0  # once: each call fills the inside anew
-        inside = inner_slices(windows)[2:]
-
-        def fill(images, rows=None):
-            found = x[images]
-            part = buffer[:, : len(found)] if planar else buffer[: len(found)]
-            last = xp.moveaxis(part, 0, -1) if planar else part
-            if rows is None:
-                rows = slice(0, windows.out[0])
-                count = tall
-            else:
-                count = _source(windows, rows)[1]
-            start = rows.start * windows.strides[0] - windows.lows[0]  # first row of the inputs, padding < 0
-            first, stop = max(0, start), max(0, min(windows.size[0], start + count))
-            first = min(first, stop)
-            above = min(count, max(0, -start))
-            last[:, :above] = 0
-            last[:, above + stop - first : count] = 0
-            last[(slice(None), slice(above, above + stop - first), *inside)] = found[:, first:stop]
-            return part
-
-        return fill
+        return _Padding(self, x, windows, step, planar, windows.out[0] if high is None else high)
 
     # ---- blocks and parts ------------------------------------------------------------------------------
     def _conv_plan(
@@ -160,6 +134,50 @@ class ColumnsMixin(RowsMixin):
         """Call ``function(i, blocks)`` for every part."""
         for i, part in enumerate(parts):
             function(i, part)
+
+
+class _Padding:
+    """Gives the inputs of a block with their padding, from one buffer where there is any.
+
+    Attributes
+    ----------
+    fixed : bool
+        Whether all blocks of equal size lie in the same memory.
+    """
+
+    def __init__(self, backend, x, windows: Windows, step: int, planar: bool, high: int):
+        xp, c = backend.xp, x.shape[-1]
+        self.windows, self.planar = windows, planar
+        self.fixed = planar or windows.padded != windows.size
+        if not self.fixed:
+            self.x = xp.ascontiguousarray(x)
+            return
+        self.x = x
+        whole = high == windows.out[0]  # then rows that no window reaches are kept too
+        self.tall = windows.padded[0] if whole else _source(windows, slice(0, high))[1]
+        shape = (self.tall, *windows.padded[1:])
+        buffer = backend.conv_scratch(step * math.prod(shape) * c, x.dtype, slot=1)
+        self.buffer = buffer.reshape((c, step, *shape) if planar else (step, *shape, c))
+        self.buffer[...] = 0  # once: each call fills the inside anew
+        self.last = xp.moveaxis(self.buffer, 0, -1) if planar else self.buffer  # channels last
+        self.inside = inner_slices(windows)[2:]
+
+    def __call__(self, images: slice, rows: slice | None = None):
+        windows, n = self.windows, images.stop - images.start
+        source, count = _source(windows, rows or slice(0, windows.out[0]))
+        if not self.fixed:
+            return self.x[images, source]
+        count = count if rows else self.tall
+        first, stop = source.start - windows.lows[0], source.start - windows.lows[0] + count
+        above, below = max(0, -first), max(0, stop - windows.size[0])
+        if above:
+            self.last[:n, :above] = 0
+        if below:
+            self.last[:n, max(0, count - below) : count] = 0
+        inside = (slice(0, n), slice(above, count - below), *self.inside)
+        if above + below < count:
+            self.last[inside] = self.x[images, first + above : stop - below]
+        return self.buffer[:, :n] if self.planar else self.buffer[:n]
 
 
 def _source(windows: Windows, rows: slice) -> tuple[slice, int]:

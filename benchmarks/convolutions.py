@@ -99,7 +99,7 @@ def shapes(batch: int) -> list[Shape]:
 def ours(shape: Shape, x, w, b, dy) -> tuple[dict, dict]:
     """Return functions that run each pass, and the name of the algorithm of each."""
     from gpukeras import backends
-    from gpukeras.backends import convolution_choice, window_shapes
+    from gpukeras.backends import window_shapes
 
     backend, every = backends.CPU, shape.rank
     windows = window_shapes.Windows(
@@ -112,9 +112,7 @@ def ours(shape: Shape, x, w, b, dy) -> tuple[dict, dict]:
         "kernel": lambda: backend.conv_backward_kernel(x, dy, windows, shape.groups),
     }
     ways = {
-        step: convolution_choice.choose(
-            step, x.shape, w.shape, windows, shape.groups, x.dtype, backend._has_winograd
-        )
+        step: backend._conv_way(step, x.shape, w.shape, windows, shape.groups, x.dtype)
         for step in calls
     }
     return calls, ways

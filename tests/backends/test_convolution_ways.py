@@ -12,7 +12,7 @@ from gpukeras.backends import convolution_choice, threads, window_shapes
 RNG = np.random.default_rng(31)
 BACKEND = backends.CPU
 SIZES = {1: (23,), 2: (9, 10), 3: (5, 6, 7)}
-WAYS = ["pointwise", "rows", "planar", "sliding", "mirrored", "scatter", "phases", "winograd2", "winograd4"]
+WAYS = ["pointwise", "rows", "planar", "mirrored", "scatter", "phases", "winograd2", "winograd4"]
 
 
 def naive(x, w, windows):
@@ -59,7 +59,8 @@ def two_threads(monkeypatch):
 
 def cases():
     for rank in (1, 2, 3):
-        for k, s, d, padding in itertools.product((1, 2, 3, 5), (1, 2, 3), (1, 2), ("valid", "same", "causal")):
+        paddings = ("valid", "same", "causal")
+        for k, s, d, padding in itertools.product((1, 2, 3, 5), (1, 2, 3), (1, 2), paddings):
             fits = (k - 1) * d + 1 <= min(SIZES[rank]) or padding != "valid"
             if fits and (rank == 1 or padding != "causal") and (rank < 3 or (k < 4 and s < 3)):
                 yield rank, k, s, d, padding
@@ -114,7 +115,7 @@ def test_parts_are_deterministic(monkeypatch):
     windows = window_shapes.windows((9, 10), (3, 3), (1, 1), "same", (1, 1), "test")
     x, dy = RNG.standard_normal((2, 8, 9, 10, 4)).astype("float32")
     with two_threads(monkeypatch):
-        for way in ("rows", "planar", "sliding"):
+        for way in ("rows", "planar"):
             with convolution_choice.forced(way):
                 first = BACKEND.conv_backward_kernel(x, dy, windows)
                 for _ in range(5):
