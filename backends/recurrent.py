@@ -17,7 +17,7 @@ from .recurrent_gru import GruMixin
 from .recurrent_lstm import LstmMixin
 from .recurrent_products import tile
 
-CACHE_ELEMENTS = 1 << 15  # steps times elements of a state in one block, on the CPU
+CACHE_ELEMENTS = 1 << 16  # steps times elements of a state in one block, on the CPU
 
 
 class RecurrentMixin(LstmMixin, GruMixin):

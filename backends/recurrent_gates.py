@@ -53,7 +53,7 @@ SELU_SCALE = 1.0507009873554805
 
 # name -> f(xp, a, out): ``out`` may be ``a`` itself.
 ACTIVATIONS = {
-    "tanh": lambda xp, a, out: xp.tanh(a, out=out),
+    "tanh": lambda xp, a, out: xp.tanh(a, out),
     "sigmoid": _sigmoid,
     "linear": _linear,
     "relu": lambda xp, a, out: xp.maximum(a, 0, out=out),
@@ -115,10 +115,10 @@ class Gates:
         """Turn ``sums`` (gates, N, U) into gate values, in place."""
         xp = self.xp
         if self.one_tanh:
-            xp.tanh(sums, out=sums)
+            xp.tanh(sums, sums)
             gates = sums[:self.sigmoids]
-            xp.multiply(gates, self.half, out=gates)
-            xp.add(gates, self.half, out=gates)
+            xp.multiply(gates, self.half, gates)
+            xp.add(gates, self.half, gates)
             return
         for start, stop, function in self.runs:
             gates = sums[start:stop]

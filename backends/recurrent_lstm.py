@@ -11,7 +11,10 @@ ORDER = (0, 1, 3, 2)  # i f o c inside, where the three of one activation are ne
 
 
 class LstmMixin(RecurrentBase):
-    """Generic version on ``xp``."""
+    """Generic version on ``xp``.
+
+    Behind the gates of a step lies the cell state before it: i f o g c. So i f times g c is one call.
+    """
 
     def lstm_forward(
         self, x, h0, c0, kernel, recurrent, bias, *, activation="tanh", recurrent_activation="sigmoid",
@@ -22,16 +25,15 @@ class LstmMixin(RecurrentBase):
         run.activation, run.recurrent_activation = activation, recurrent_activation
         gates = Gates(self.xp, [recurrent_activation] * 3 + [activation], x.dtype)
         run.h = self._states(run, h0, keep or run.return_sequences)
-        run.c = self._states(run, c0, keep)
-        run.gates = self._gate_steps(run, 4, run.steps, run.batch) if keep else None
+        c = self.xp.zeros(run.h.shape[1:], run.dtype) if c0 is None else c0.copy()
+        run.gates = self._gate_steps(run, 5, run.steps, run.batch) if keep else None
         run.squashed = self.empty((run.steps, run.batch, run.units), run.dtype) if keep else None
         x, drop = self._in_order(run.x, 4), self._in_order(run.recurrent_drop, 3)
         project = self._product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
         per_gate = drop is not None and drop.ndim == 3
         recur = self._product(recurrent, run.batch, ORDER, gates.scales, None, per_gate)
-        self._in_parts(lambda rows: self._lstm_steps(run, x, drop, gates, project, recur, rows), run, 4)
+        self._in_parts(lambda rows: self._lstm_steps(run, x, c, drop, gates, project, recur, rows), run, 4)
         y, h = self._output(run, run.h)
-        c = run.c[-1].copy() if keep else run.c[run.steps % 2]
         return y, h, c, run if keep else None
 
     def _in_order(self, array, axes: int):
@@ -40,37 +42,46 @@ class LstmMixin(RecurrentBase):
             return array
         return self.xp.stack([array[gate] for gate in ORDER])
 
-    def _lstm_steps(self, run, x, drop, gates, project, recur, rows):
-        """Run all steps for the samples ``rows``."""
+    def _lstm_steps(self, run, x, c, drop, gates, project, recur, rows):
+        """Run all steps for the samples ``rows``; ``c`` is the first cell state and becomes the last."""
         xp = self.xp
-        add, multiply, copyto = xp.add, xp.multiply, xp.copyto
         batch = rows.stop - rows.start
         sums = xp.empty((4, batch, run.units), dtype=run.dtype)
-        scratch = xp.empty(sums.shape[1:], dtype=run.dtype)
+        products = xp.empty((2, batch, run.units), dtype=run.dtype)
         product = recur.into(sums, self._some(drop, rows))
-        squash = ACTIVATIONS[run.activation]
-        hs, cs = self._views(run.h, run.steps, rows), self._views(run.c, run.steps, rows)
-        blocks = self._blocks(run.steps, scratch.size)
-        if not run.keep and blocks:
-            store = self._gate_steps(run, 4, blocks[0][1], batch)
+        states = self._views(run.h, run.steps, rows)
+        blocks = self._blocks(run.steps, products[0].size)
+        store = None if run.keep or not blocks else self._gate_steps(run, 5, blocks[0][1], batch)
+        c = c[rows]
         for start, stop in blocks:
             block = run.gates[:, start:stop, rows] if run.keep else store[:, :stop - start]
-            self._project(project, x[..., start:stop, rows, :], block)
-            squashed = run.squashed[start:stop, rows] if run.keep else itertools.repeat(scratch)
-            for t, a, i, f, o, g, s in zip(range(start, stop), block.swapaxes(0, 1), *block, squashed):
-                h, c, hold = hs[t + 1], cs[t + 1], run.hold[t]
-                if t or run.started:
-                    product(hs[t])
-                    add(a, sums, out=a)
-                gates.apply(a)
-                multiply(f, cs[t], out=c)
-                multiply(i, g, out=scratch)
-                add(c, scratch, out=c)
-                squash(xp, c, s)
-                multiply(o, s, out=h)
-                if hold is not None:
-                    copyto(h, hs[t], where=hold[rows])
-                    copyto(c, cs[t], where=hold[rows])
+            self._project(project, x[..., start:stop, rows, :], block[:4])
+            block[4, 0] = c
+            squashed = run.squashed[start:stop, rows] if run.keep else itertools.repeat(products[0])
+            steps = zip(
+                range(start, stop), states[start:], states[start + 1:], block[:4].swapaxes(0, 1),
+                block[:2].swapaxes(0, 1), block[2], block[3:].swapaxes(0, 1), block[4], [*block[4, 1:], c],
+                squashed, run.hold[start:],
+            )
+            self._lstm_advance(run, gates, product, sums, products, rows, steps)
+
+    def _lstm_advance(self, run, gates, product, sums, products, rows, steps):
+        """Run the steps of a block: the innermost loop, as few calls as there can be."""
+        xp = self.xp
+        add, multiply, squash = xp.add, xp.multiply, ACTIVATIONS[run.activation]
+        of_input, of_state = products
+        for t, h, new_h, a, i_f, o, g_c, c, new_c, s, hold in steps:
+            if t or run.started:
+                product(h)
+                add(a, sums, a)
+            gates.apply(a)
+            multiply(i_f, g_c, products)
+            add(of_input, of_state, new_c)
+            squash(xp, new_c, s)
+            multiply(o, s, new_h)
+            if hold is not None:
+                xp.copyto(new_h, h, where=hold[rows])
+                xp.copyto(new_c, c, where=hold[rows])
 
     def lstm_backward(self, run, dy, dh, dc, wants):
         """Return gradients of x, h0, c0, kernel, recurrent kernel, bias."""
@@ -84,13 +95,10 @@ class LstmMixin(RecurrentBase):
 
     def _lstm_back(self, run, dy, dh, dc, dz, want_first, rows):
         """Fill ``dz`` (T, N, 4 * U) for the samples ``rows``; ``dh`` and ``dc`` end as those of the start."""
-        xp = self.xp
-        add, multiply, copyto = xp.add, xp.multiply, xp.copyto
         dh, dc, dz = dh[rows], dc[rows], dz[:, rows]
-        dy = itertools.repeat(None) if dy is None else dy[:, rows]
         batch, units = dh.shape
         back = self._back(run.recurrent, 4, dh, self._some(run.recurrent_drop, rows))
-        scratch = xp.empty_like(dh)
+        scratch = self.xp.empty_like(dh)
         store = None
         for start, stop in reversed(self._blocks(run.steps, dh.size)):
             if store is None or store.shape[1] < stop - start:
@@ -99,27 +107,33 @@ class LstmMixin(RecurrentBase):
             factors, carry, forget = parts
             block = dz[start:stop]
             gates = block.reshape(stop - start, batch, 4, units).swapaxes(1, 2)
-            steps = zip(
+            steps = list(zip(
                 range(start, stop), block, gates[:, :3], gates[:, 3], factors[:3].swapaxes(0, 1), factors[3],
-                carry, forget, dy if isinstance(dy, itertools.repeat) else dy[start:stop],
-            )
-            for t, d, d_ifc, d_o, of_dc, of_dh, out, keep, above in reversed(list(steps)):
-                hold = run.hold[t]
-                if above is not None:
-                    add(dh, above, out=dh)
-                multiply(dh, out, out=scratch)
-                add(dc, scratch, out=dc)
-                multiply(of_dc, dc, out=d_ifc)
-                multiply(of_dh, dh, out=d_o)
-                multiply(dc, keep, out=dc)
-                if not t and not want_first:
-                    break
-                if hold is None:
-                    back(d)
-                else:
-                    copyto(scratch, dh)
-                    back(d)
-                    copyto(dh, scratch, where=hold[rows])
+                carry, forget, itertools.repeat(None) if dy is None else dy[start:stop, rows],
+                run.hold[start:],
+            ))
+            self._lstm_retreat(dh, dc, scratch, back, want_first, rows, reversed(steps))
+
+    def _lstm_retreat(self, dh, dc, scratch, back, want_first, rows, steps):
+        """Walk back through the steps of a block: the innermost loop."""
+        xp = self.xp
+        add, multiply = xp.add, xp.multiply
+        for t, d, d_ifc, d_o, of_dc, of_dh, carry, forget, above, hold in steps:
+            if above is not None:
+                add(dh, above, dh)
+            multiply(dh, carry, scratch)
+            add(dc, scratch, dc)
+            multiply(of_dc, dc, d_ifc)
+            multiply(of_dh, dh, d_o)
+            multiply(dc, forget, dc)
+            if not t and not want_first:
+                break
+            if hold is None:
+                back(d)
+            else:
+                xp.copyto(scratch, dh)
+                back(d)
+                xp.copyto(dh, scratch, where=hold[rows])
 
     def _lstm_factors(self, run, block, rows, store):
         """Return for a block: d sums i f c by d c and o by d h (4, T, N, U), d c by d h, d c by d next c."""
@@ -127,12 +141,11 @@ class LstmMixin(RecurrentBase):
         multiply = xp.multiply
         gate, squash = SLOPES[run.recurrent_activation], SLOPES[run.activation]
         a = run.gates[:, block, rows]
-        i, f, o, g = a
+        i, f, o, g, _ = a
         s = run.squashed[block, rows]
         factors, slopes, carry, forget = store[:4], store[4:7], store[7], f
         gate(xp, a[:3], slopes)
-        multiply(slopes[0], g, out=factors[0])
-        multiply(slopes[1], run.c[block, rows], out=factors[1])
+        multiply(slopes[:2], a[3:], out=factors[:2])
         multiply(slopes[2], s, out=factors[3])
         squash(xp, g, factors[2])
         multiply(factors[2], i, out=factors[2])
