@@ -21,6 +21,7 @@ from .winograd import NumpyWinogradMixin
 
 __all__ = ["ConvolutionMixin", "NumpyConvolutionMixin", "blocks", "inner_slices", "tap_slices"]
 
+SMALL = 125_000  # elements of a matrix for which products come in pieces
 STRIP = 32  # columns of a transposed copy at once: as many as cache lines can wait to be filled
 
 
@@ -262,16 +263,22 @@ class ConvolutionMixin(ColumnsMixin):
         return dx
 
     def _turned(self, w):
-        """Return the kernel with its window mirrored and input channels and filters exchanged, contiguous."""
-        return self._transposed(w[(slice(None, None, -1),) * (w.ndim - 2)])
-
-    def _transposed(self, w):
-        """Return a contiguous copy of ``w`` with its last two axes exchanged."""
-        turned = w.swapaxes(-1, -2)
+        """Return the kernel with its window mirrored and input channels and filters exchanged."""
+        if math.prod(w.shape[:-2]) == 1:
+            return self._transposed(w)
+        turned = w[(slice(None, None, -1),) * (w.ndim - 2)].swapaxes(-1, -2)
         found = self.xp.empty(turned.shape, w.dtype)
         for start in range(0, turned.shape[-1], STRIP):  # in strips: twice as quick where the kernel is large
             found[..., start : start + STRIP] = turned[..., start : start + STRIP]
         return found
+
+    def _transposed(self, matrix):
+        """Return ``matrix`` with its last two axes exchanged: a view of a large one, a copy of a small one.
+
+        Products with a small matrix are slower where it is transposed, others hardly; copies take longest.
+        """
+        turned = matrix.swapaxes(-1, -2)
+        return turned if matrix.size > SMALL else self.xp.ascontiguousarray(turned)
 
     def _conv_multiply(self, rows, matrix, out) -> None:
         """Write ``rows @ matrix`` into ``out``."""
