@@ -118,14 +118,14 @@ def _choose_data(x_shape: tuple, w_shape: tuple, windows: Windows) -> str:
 
     Both need the same products. Shares of their time, measured on one core: adding columns to where they
     came from costs 25 / filters; copying columns of the outputs' gradient costs less, unless channels are so
-    few that products with that few columns are slow: 2 / channels; turning the kernel round costs
+    few that products with that few columns are slow: 1 / channels; turning the kernel round costs
     65 / positions, for a single tap nothing.
     """
     way = "mirrored" if can_mirror(windows) else "phases" if can_split(windows) else "scatter"
     channels, filters = w_shape[-2:]
     positions = max(1, x_shape[0] * math.prod(windows.out))
     turning = 65 / positions if math.prod(windows.window) > 1 else 0
-    return way if 2 / max(1, channels) + turning <= 25 / max(1, filters) else "scatter"
+    return way if 1 / max(1, channels) + turning <= 25 / max(1, filters) else "scatter"
 
 
 def fits_winograd(windows: Windows) -> bool:

@@ -232,11 +232,14 @@ def convolution(
             dw = convolution_kernel(inputs, dz, **settings) if wanted[1] else None
             db = _sum_positions(dz, data_format) if wanted[2] else None
             return tuple(_cast(d, t) for d, t in zip((dx, dw, db), (inputs, kernel, bias)))
-        dz = _channels_last(_array(dy, y.dtype), data_format)
-        dz, db = backend.conv_backward_output(dz, y, activation, wanted[2])
-        dx = backend.conv_backward_data(dz, w, windows, groups) if wanted[0] else None
-        dw = backend.conv_backward_kernel(x, dz, windows, groups) if wanted[1] else None
-        dx = None if dx is None else _channels_back(dx, data_format)
+        dz, dx = _channels_last(_array(dy, y.dtype), data_format), None
+        if wanted[1] and not wanted[0]:
+            dw, db = backend.conv_backward_first(x, dz, y, windows, groups, activation, wanted[2])
+        else:
+            dz, db = backend.conv_backward_output(dz, y, activation, wanted[2])
+            if wanted[0]:
+                dx = _channels_back(backend.conv_backward_data(dz, w, windows, groups), data_format)
+            dw = backend.conv_backward_kernel(x, dz, windows, groups) if wanted[1] else None
         return _like(dx, inputs), _like(dw, kernel), _like(db, bias)
 
     return _channels_back(y, data_format), vjp
