@@ -104,18 +104,18 @@ class NumpyWinogradMixin:
             for images, band in _blocks(start, stop, rows, most):
                 block = _Block(self, images, band, across, tile, x.dtype)
                 lines = block.lines(x, matrices.data, windows.lows, slot=10)
-                sums = block.buffer((size, *block.shape, tile, across, f), slot=11)
-                found = block.buffer((size, *block.shape, across, f), slot=12)
-                for p in range(size):
+                sums = block.buffer((*block.shape, size, tile, across * f), slot=11)
+                for points in block.steps(size, c + f):
                     if kernels is None:
-                        kernel = block.buffer((1, size, c, f), slot=14)
-                        _to_points(w, matrices.kernel[p : p + 1], kernel)
+                        kernel = block.buffer((points.stop - points.start, size, c, f), slot=14)
+                        _to_points(w, matrices.kernel[points], kernel)
                     else:
-                        kernel = kernels[p : p + 1]
-                    values = block.values(lines, p, matrices.data, slot=13)
-                    np.matmul(values, kernel[0], out=found.reshape(size, -1, f))
-                    flat = found.reshape(size, *block.shape, across * f).transpose(1, 2, 0, 3)
-                    np.matmul(matrices.output, flat, out=sums[p].reshape(*flat.shape[:2], tile, -1))
+                        kernel = kernels[points]
+                    values = block.values(lines[:, :, points], matrices.data, slot=12)
+                    products = block.buffer((*values.shape[:-1], f), slot=13)
+                    np.matmul(values, kernel, out=products)
+                    products = products.reshape(-1, size, *block.shape, across * f).transpose(2, 3, 0, 1, 4)
+                    np.matmul(matrices.output, products, out=sums[:, :, points])
                 block.write(sums, matrices.output, y)
                 finish(y[images, band.start * tile : band.stop * tile].reshape(-1, f))
 
@@ -140,25 +140,25 @@ class NumpyWinogradMixin:
         halfway = np.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
 
         def part(start, stop):
-            points, sums = slice(start, stop), None
+            sums = None
             for images, band in blocks:
                 block = _Block(self, images, band, across, tile, x.dtype)
                 if sums is None:
-                    kept = 1 if len(blocks) == 1 else stop - start
+                    kept = block.steps(stop - start, c + f)[0].stop if len(blocks) == 1 else stop - start
                     sums = block.buffer((kept, size, c, f), slot=14)
-                lines = block.lines(x, matrices.data[points], windows.lows, slot=10)
-                slopes = block.lines(dy, spread[points], (0, 0), slot=11)
-                for p in range(stop - start):
-                    values = block.values(lines, p, matrices.data, slot=12).swapaxes(1, 2)
-                    others = block.values(slopes, p, spread, slot=13)
-                    own = sums[p % len(sums)]
+                lines = block.lines(x, matrices.data[start:stop], windows.lows, slot=10)
+                slopes = block.lines(dy, spread[start:stop], (0, 0), slot=11)
+                for points in block.steps(stop - start, c + f):
+                    values = block.values(lines[:, :, points], matrices.data, slot=12).swapaxes(2, 3)
+                    others = block.values(slopes[:, :, points], spread, slot=13)
+                    own = sums[points] if len(sums) > 1 else sums
                     if (images, band) == blocks[0]:
                         np.matmul(values, others, out=own)
                     else:
                         own += np.matmul(values, others)
                     if (images, band) == blocks[-1]:
-                        found = halfway[start + p].swapaxes(0, 1)
-                        np.matmul(matrices.back, own.swapaxes(0, 1), out=found)
+                        found = halfway[start:stop][points].swapaxes(1, 2)
+                        np.matmul(matrices.back, own.swapaxes(1, 2), out=found)
 
         seconds = len(x) * rows * across * size * size * c * f / SPEED
         threads.parallel(part, threads.split(size, seconds))
@@ -168,8 +168,7 @@ class NumpyWinogradMixin:
 
 def _to_points(w, matrix, out) -> None:
     """Write kernels (9, C, F) at some points of the first axis into ``out``, (points, n, C, F)."""
-    for rows, found in zip(matrix, out):
-        np.matmul(rows, w.swapaxes(0, 1), out=found.swapaxes(0, 1))
+    np.matmul(matrix[:, None], w.swapaxes(0, 1), out=out.swapaxes(1, 2))
 
 
 def _tiles(windows: Windows, tile: int) -> tuple[int, ...]:
@@ -265,15 +264,24 @@ class _Block:
             else:
                 out[:, row - first] = 0
 
-    def values(self, lines, p: int, matrix, slot: int):
-        """Transform along the second axis what is at point ``p`` of the first: (points, tiles, C)."""
-        found = self.buffer((len(matrix), *self.shape, self.across, lines.shape[-1]), slot)
-        np.matmul(matrix, lines[:, :, p], out=found.transpose(1, 2, 3, 0, 4))
-        return found.reshape(len(matrix), self.tiles, -1)
+    def steps(self, points: int, width: int) -> list[slice]:
+        """Return which points of the first axis to treat at once: one, or all of a small block."""
+        size = self.tile + 2
+        if self.tiles * width * size * size * self.dtype.itemsize <= BLOCK_LEAST:
+            return [slice(0, points)]
+        return [slice(p, p + 1) for p in range(points)]
+
+    def values(self, lines, matrix, slot: int):
+        """Transform ``lines`` along the second axis: (points, points, tiles, C)."""
+        points, c = lines.shape[2], lines.shape[-1]
+        found = self.buffer((points, len(matrix), *self.shape, self.across, c), slot)
+        np.matmul(matrix, lines, out=found.transpose(2, 3, 0, 4, 1, 5))
+        return found.reshape(points, len(matrix), self.tiles, c)
 
     def write(self, sums, matrix, y) -> None:
-        """Transform ``sums``, (points, images, rows of tiles, tile, tiles in a row, F), back into ``y``."""
-        sums = sums.transpose(1, 2, 4, 3, 0, 5)  # in front of F: points along the first axis
+        """Transform ``sums``, (images, rows of tiles, points, tile, tiles in a row * F), back into ``y``."""
+        sums = sums.reshape(*sums.shape[:-1], self.across, -1)
+        sums = sums.transpose(0, 1, 4, 3, 2, 5)  # in front of F: points along the first axis
         for rows, lines, height in _cuts(self.band, self.tile, y.shape[1]):
             for columns, along, width in _cuts(slice(0, self.across), self.tile, y.shape[2]):
                 part = sums[:, rows, columns, :width]
