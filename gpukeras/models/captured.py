@@ -81,7 +81,9 @@ def capturable(model) -> bool:
         return False
     if cls.call is not Model.call or model._graph is None or model._extra_losses:
         return False
-    if backends.current() is not backends.CPU or model.optimizer.may_overflow or model._may_have_losses():
+    if backends.current() is not backends.CPU or model.optimizer.may_overflow:
+        return False
+    if any(layer._loss_functions or layer.activity_regularizer for layer in model._flatten_layers()):
         return False
     if not all(getattr(o, "capturable", False) and _own(o) for o in model._graph.operations):
         return False
