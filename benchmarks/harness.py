@@ -6,6 +6,7 @@ standard streams. The harness asks the peers in turn, so that a slow moment of t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -66,14 +67,10 @@ class Peer:
     def __init__(self, name: str, python: str | None = None, threads: int | None = None):
         self.name = name
         self.born = time.perf_counter()
-        pin = None
-        if threads and hasattr(os, "sched_setaffinity"):
-            cores = sorted(os.sched_getaffinity(0))[:threads]
-            pin = lambda: os.sched_setaffinity(0, cores)  # noqa: E731
         self.process = subprocess.Popen(
             [python or sys.executable, str(HERE / "worker.py"), name, str(threads or 0)],
             env=environment(name, threads), text=True, bufsize=1, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=pin,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )
 
     def ask(self, timeout: float = 300, **request) -> dict:
@@ -98,7 +95,8 @@ class Peer:
 
     def close(self) -> None:
         """End the worker."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead worker did not read
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -117,13 +115,17 @@ def stolen() -> float:
     return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def calibrate(peer: Peer, kind: str, target: float) -> int:
-    """Return how often ``kind`` must be repeated so that a sample takes about ``target`` seconds."""
-    peer.ask(do=kind, count=1)  # may still compile
-    count = 1
+def calibrate(peer: Peer, kind: str, target: float, warm: bool = False) -> int:
+    """Return how often ``kind`` must be repeated so that a sample takes about ``target`` seconds.
+
+    Where it is not ``warm`` the first call may still compile something, and does not count.
+    """
+    if not warm:
+        peer.ask(do=kind, count=1)
+    count = wanted = 1
     for _ in range(4):  # a short call tells little
         seconds = peer.ask(do=kind, count=count)["seconds"]
-        wanted = max(1, math.ceil(target / max(seconds / count, 1e-9)))
+        wanted = max(1, math.ceil(target * count / max(seconds, 1e-9)))
         if seconds > target / 4:
             break
         count = min(wanted, 20 * count)
@@ -132,7 +134,7 @@ def calibrate(peer: Peer, kind: str, target: float) -> int:
 
 def interleave(
     peers: dict[str, Peer], kind: str, rounds: int, target: float = 0.3, budget: float = math.inf,
-    pause: float = 0.02,
+    pause: float = 0.02, warm: bool = False,
 ) -> dict[str, dict]:
     """Time ``kind`` on all peers in turn and return what remains of their samples.
 
@@ -149,6 +151,8 @@ def interleave(
         Seconds after which no further round begins (three are always made).
     pause : float
         Seconds between two samples, for threads that still spin to fall asleep.
+    warm : bool
+        Whether the peers have done this work before.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def interleave(
         By peer: see ``summarize``.
     """
     start = time.perf_counter()
-    counts = {name: calibrate(peer, kind, target) for name, peer in peers.items()}
+    counts = {name: calibrate(peer, kind, target, warm) for name, peer in peers.items()}
     samples: dict[str, list] = {name: [] for name in peers}
     for i in range(rounds):
         if i >= 3 and time.perf_counter() - start > budget:

@@ -2,7 +2,8 @@
 
     python worker.py PEER THREADS
 
-Requests and answers are lines of JSON on the standard streams.
+THREADS limits the library's threads and the cores of the process; 0: no limit. Requests and answers are lines
+of JSON on the standard streams.
 """
 
 from __future__ import annotations
@@ -158,7 +159,9 @@ class Worker:
 
 def main() -> None:
     """Answer requests until the input ends."""
-    worker = Worker(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    worker = Worker(sys.argv[1], int(sys.argv[2]))
+    if worker.threads and hasattr(os, "sched_setaffinity"):  # before any library starts its threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: worker.threads])
     for line in sys.stdin:
         request = json.loads(line)
         try:
