@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .rows import NumpyRowsMixin, RowsMixin
+from .memory import LARGE
+from .rows import CHUNK, NumpyRowsMixin, RowsMixin
 
-CHUNK = 65536  # elements: two such float32 arrays stay in a core's second-level cache
 _ZERO = {np.dtype(kind): np.zeros((), kind) for kind in ("float16", "float32", "float64")}
 
 
@@ -76,18 +76,69 @@ class NumpyActivationMixin(NumpyRowsMixin, ActivationMixin):
         n = x.size
         if n < 1024 or not x.flags.c_contiguous or (out is not None and not out.flags.c_contiguous):
             return np.maximum(x, zero, out=out)
-        y = np.empty_like(x) if out is None else out
-        source, target = x.reshape(-1), y.reshape(-1)
-        if n <= CHUNK:
-            np.maximum(source, self._zeros(n, x.dtype), out=target)
-            return y
-        zeros = self._zeros(CHUNK, x.dtype)
-        for start in range(0, n, CHUNK):
-            part = source[start:start + CHUNK]
-            np.maximum(part, zeros[:part.size], out=target[start:start + CHUNK])
+        y = self.empty_like(x) if out is None else out
+        zeros = self._zeros(min(n, CHUNK), x.dtype)
+        self._chunks(lambda n, a, b: np.maximum(a, zeros[:n], out=b), 2e-10, x, y)
         return y
 
     def relu_backward(self, dy, y):
         if dy.size < 1024:
             return np.sign(y) * dy  # y is never negative; truth values take four times as long
-        return dy * np.greater(y, _ZERO.get(y.dtype, 0))
+        zero = _ZERO.get(y.dtype, 0)
+        plain = type(dy) is np.ndarray and dy.flags.c_contiguous and y.flags.c_contiguous
+        if dy.nbytes < LARGE or not plain:
+            return dy * np.greater(y, zero)
+        dx = self.empty_like(dy)
+
+        def run(n, d, y, out):
+            np.multiply(d, np.greater(y, zero, out=self.scratch((n,), bool)), out=out)
+
+        self._chunks(run, 4e-10, dy, y, dx)
+        return dx
+
+    def sigmoid(self, x, out=None):
+        if x.nbytes < LARGE or not x.flags.c_contiguous or (out is not None and not out.flags.c_contiguous):
+            return super().sigmoid(x, out)
+        y = self.empty_like(x) if out is None else out
+        inner = super().sigmoid
+        self._chunks(lambda n, a, b: inner(a, out=b), 8e-10, x, y)
+        return y
+
+    def softmax(self, x, axis=-1):
+        last = axis == -1 or axis == x.ndim - 1
+        if x.nbytes < LARGE or not last or x.dtype.itemsize == 2 or type(x) is not np.ndarray:
+            return super().softmax(x, axis)
+        c = x.shape[-1]
+        rows, y = x.reshape(-1, c), self.empty(x.shape, x.dtype)
+        target = y.reshape(-1, c)
+
+        def run(start, stop):
+            step = max(1, CHUNK // c)
+            for i in range(start, stop, step):
+                part, out = rows[i:min(i + step, stop)], target[i:min(i + step, stop)]
+                np.subtract(part, self.row_max(part), out=out)
+                np.exp(out, out=out)
+                out /= self.row_sum(out)
+
+        self.side_by_side(run, len(rows), 1.5e-9 * x.size, max(1, CHUNK // c))
+        return y
+
+    def softmax_backward(self, dy, y, axis=-1):
+        last = axis == -1 or axis == y.ndim - 1
+        plain = type(dy) is np.ndarray and dy.flags.c_contiguous and y.flags.c_contiguous
+        if y.nbytes < LARGE or not last or not plain:
+            return super().softmax_backward(dy, y, axis)
+        c = y.shape[-1]
+        dx = self.empty(y.shape, y.dtype)
+        d, p, target = (a.reshape(-1, c) for a in (dy, y, dx))
+
+        def run(start, stop):
+            step = max(1, CHUNK // c)
+            for i in range(start, stop, step):
+                part = slice(i, min(i + step, stop))
+                out = np.multiply(d[part], p[part], out=target[part])
+                total = self.row_sum(out)
+                out -= np.multiply(p[part], total, out=self.scratch(out.shape, out.dtype))
+
+        self.side_by_side(run, len(d), 1e-9 * y.size, max(1, CHUNK // c))
+        return dx

@@ -150,7 +150,7 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
     def affine_columns(self, x, scale, offset=None):
         if x.size <= 1024 or not x.flags.c_contiguous or x.dtype.kind != "f":
             return super().affine_columns(x, scale, offset)
-        y = np.empty(x.shape, x.dtype)
+        y = self.empty(x.shape, x.dtype)
         self._affine(x, None, scale, offset, y)
         return y
 
@@ -210,7 +210,7 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
         r = 1 / np.sqrt(var + epsilon)
         scale = r if gamma is None else r * gamma
         offset = -mean * scale if beta is None else beta - mean * scale
-        y = np.empty(x.shape, x.dtype)
+        y = self.empty(x.shape, x.dtype)
         self._affine(x, shift, scale, offset, y)
         whole = mean if shift is None else mean + shift
         return y, whole.astype(x.dtype), var.astype(x.dtype), _Seen(x, shift, mean, r, scale)
@@ -232,7 +232,7 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
 
     def _input_gradient(self, dy, x, shift, scale, by_x, rest):
         """Return ``dy * scale + (x - shift) * by_x + rest``."""
-        dx = np.empty(x.shape, x.dtype)
+        dx = self.empty(x.shape, x.dtype)
         walk = _Walk(x, self._strip)
         shift, scale, by_x, rest = (walk.tile(v) for v in (shift, scale, by_x, rest))
 

@@ -63,7 +63,7 @@ class PoolingMixin(RowsMixin):
     def max_pool_forward(self, x, windows: Windows):
         """Return the largest element of every window; padding never wins."""
         xp = self.xp
-        y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
+        y = self.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
 
         def run(start, stop):
             sources = self._pool_sources(x, windows, start, stop, _lowest(x.dtype))
@@ -76,9 +76,9 @@ class PoolingMixin(RowsMixin):
     def max_pool_training(self, x, windows: Windows):
         """Return the largest element of every window, and where it was: of equals, the first."""
         xp = self.xp
-        y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
+        y = self.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
         taps = math.prod(windows.window)
-        where = xp.empty(y.shape, xp.uint8 if taps <= 256 else xp.int32)
+        where = self.empty(y.shape, xp.uint8 if taps <= 256 else xp.int32)
 
         def run(start, stop):
             sources = self._pool_sources(x, windows, start, stop, _lowest(x.dtype))
@@ -112,7 +112,7 @@ class PoolingMixin(RowsMixin):
         xp = self.xp
         disjoint = _disjoint(windows)
         exact = disjoint and windows.padded == windows.size
-        dx = xp.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
+        dx = self.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
 
         def run(start, stop):
             target = None
@@ -157,7 +157,7 @@ class PoolingMixin(RowsMixin):
     def average_pool_forward(self, x, windows: Windows):
         """Return the mean of every window; padding does not count."""
         xp = self.xp
-        y = xp.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
+        y = self.empty((len(x), *windows.out, x.shape[-1]), x.dtype)
         scale = self._window_weights(windows, x.dtype)
 
         def run(start, stop):
@@ -172,7 +172,7 @@ class PoolingMixin(RowsMixin):
     def average_pool_backward(self, dy, windows: Windows):
         """Return the gradient of ``x``: every window spreads its own evenly."""
         xp = self.xp
-        dx = xp.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
+        dx = self.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
         scale = self._window_weights(windows, dy.dtype)
         exact = _disjoint(windows) and _covers(windows) and windows.padded == windows.size
 

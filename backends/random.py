@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .rows import CHUNK
 from .special import SpecialMixin
 
 
@@ -78,6 +79,12 @@ class RandomMixin(SpecialMixin):
         """Return booleans that are ``False`` with probability ``rate``."""
         return generator.random(shape, dtype="float32") >= rate
 
+    def dropout_factor(self, generator, shape, rate, dtype):
+        """Return 0 with probability ``rate`` and 1 / (1 - rate) elsewhere: what dropout multiplies by."""
+        factor = self.dropout_mask(generator, shape, rate).astype(dtype)
+        factor *= 1 / (1 - rate) if rate < 1 else 0
+        return factor
+
 
 class NumpyRandomMixin(RandomMixin):
     """Small, fast generator; dropout compares 16-bit pieces of raw words with a threshold."""
@@ -90,6 +97,15 @@ class NumpyRandomMixin(RandomMixin):
         threshold = min(65535, round(rate * 65536))
         words = generator.bit_generator.random_raw(-(-count // 4))
         return (words.view(np.uint16)[:count] >= np.uint16(threshold)).reshape(shape)
+
+    def dropout_factor(self, generator, shape, rate, dtype):
+        factor = self.empty(shape, dtype)
+        flat, scale = factor.reshape(-1), 1 / (1 - rate) if rate < 1 else 0
+        for i in range(0, flat.size, CHUNK):  # words, truth values and factors of a chunk stay in cache
+            part = flat[i:i + CHUNK]
+            part[...] = self.dropout_mask(generator, part.shape, rate)
+            part *= scale
+        return factor
 
 
 def _drawn(dtype) -> str:

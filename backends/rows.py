@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import threads
+from . import memory, threads
 from .device import Device
+
+CHUNK = 65536  # elements: two such float32 arrays stay in a core's second-level cache
 
 
 class RowsMixin(Device):
@@ -43,6 +45,14 @@ class RowsMixin(Device):
         """Return an uninitialised array; the next call for ``slot`` may overwrite it."""
         return self.xp.empty(shape, dtype)
 
+    def empty_like(self, x):
+        """Return an uninitialised array like ``x`` for a result."""
+        return self.xp.empty_like(x)
+
+    def times(self, x, y):
+        """Return ``x * y`` of two arrays of one shape."""
+        return x * y
+
     def side_by_side(self, function: Callable, count: int, seconds: float, least: int = 1) -> None:
         """Call ``function(start, stop)`` for parts of ``count`` items; on a CPU, large work on its threads.
 
@@ -67,6 +77,37 @@ class NumpyRowsMixin(RowsMixin):
         if found is None or found.size < count:
             found = kept[slot, dtype.char] = np.empty(count, dtype)
         return found[:count].reshape(shape)
+
+    def empty_like(self, x):
+        # Recorded arrays, of a class of their own, must make their results themselves.
+        if x.nbytes < memory.LARGE or type(x) is not np.ndarray:
+            return np.empty_like(x)
+        return memory.empty(x.shape, x.dtype)
+
+    def times(self, x, y):
+        if x.nbytes < memory.LARGE or not x.flags.c_contiguous or not y.flags.c_contiguous:
+            return x * y
+        found = self.empty_like(x)
+        self._chunks(lambda n, a, b, out: np.multiply(a, b, out=out), 2e-10, x, y, found)
+        return found
+
+    def _chunks(self, function, seconds: float, *arrays) -> None:
+        """Call ``function(number of elements, *parts)`` for parts of contiguous arrays that stay in cache.
+
+        ``seconds`` is an estimate for one element. Large arrays are shared among the threads.
+        """
+        flat = [a.reshape(-1) for a in arrays]
+        count = flat[0].size
+        if count <= CHUNK:
+            function(count, *flat)
+            return
+
+        def run(start, stop):
+            for i in range(start, stop, CHUNK):
+                j = min(i + CHUNK, stop)
+                function(j - i, *[a[i:j] for a in flat])
+
+        self.side_by_side(run, count, seconds * count, CHUNK)
 
     def side_by_side(self, function, count, seconds, least=1):
         if seconds < threads.WORTH:

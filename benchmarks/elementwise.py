@@ -34,8 +34,8 @@ def cases(rng, backend) -> dict:
     found |= layer_norm(rng, backend, (32 * 80, 128))
     found |= layer_norm(rng, backend, (32 * 128, 512))
     for shape, stride, many in [
-        ((8, 56, 56, 64), 1, 1), ((8, 112, 112, 32), 1, 1), ((8, 14, 14, 512), 1, 1), ((8, 56, 56, 128), 2, 1),
-        ((32, 28, 28, 32), 1, 2),
+        ((8, 56, 56, 64), 1, 1), ((8, 112, 112, 32), 1, 1), ((8, 14, 14, 512), 1, 1),
+        ((8, 56, 56, 128), 2, 1), ((32, 28, 28, 32), 1, 2),
     ]:
         found |= depthwise(rng, backend, shape, stride, many)
     for shape in [(32, 128), (128, 9216), (64, 32, 32, 64)]:
@@ -55,7 +55,7 @@ def _windows(shape, size: int, stride: int, padding: str):
     return window_shapes.windows(shape[1:-1], (size,) * 2, (stride,) * 2, padding, (1, 1), "benchmark")
 
 
-# ---- gpukeras and PyTorch, family by family -----------------------------------------------------------------
+# ---- gpukeras and PyTorch, family by family ----------------------------------------------------------------
 def pooling(rng, backend, shape, size, stride) -> dict:
     windows = _windows(shape, size, stride, "valid")
     x = _floats(rng, *shape)
@@ -64,10 +64,10 @@ def pooling(rng, backend, shape, size, stride) -> dict:
 
     def torchs(torch, F):
         calls: dict = {name: [] for name in names}
+        aten, pair, none = torch.ops.aten, [size] * 2, [0, 0]
         for layout in (torch.contiguous_format, torch.channels_last):
             a, d = (torch.from_numpy(v).permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (x, dy))
             places = F.max_pool2d(a, size, stride, return_indices=True)[1]
-            aten, pair, none = torch.ops.aten, [size] * 2, [0, 0]
             for name, call in zip(names, [
                 lambda a=a: F.max_pool2d(a, size, stride),
                 lambda a=a: F.max_pool2d(a, size, stride, return_indices=True),
@@ -98,17 +98,17 @@ def batch_norm(rng, backend, shape) -> dict:
 
     def torchs(torch, F):
         calls: dict = {name: [] for name in names}
-        vectors = [torch.from_numpy(v) for v in (gamma, beta, scale, offset.__abs__())]
+        vectors = [torch.from_numpy(v) for v in (gamma, beta, scale, abs(offset))]
+        native, back = torch.ops.aten.native_batch_norm, torch.ops.aten.native_batch_norm_backward
         for layout in (torch.contiguous_format, torch.channels_last)[: len(shape) // 2]:
             a, d = (torch.from_numpy(v) for v in (x, dy))
             if len(shape) == 4:
                 a, d = (v.permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (a, d))
-            native = torch.ops.aten.native_batch_norm
             found = native(a, *vectors[:2], None, None, True, 0.1, 1e-3)
             for name, call in zip(names, [
                 lambda a=a: native(a, *vectors, False, 0.1, 1e-3),
                 lambda a=a: native(a, *vectors[:2], None, None, True, 0.1, 1e-3),
-                lambda a=a, d=d, f=found: torch.ops.aten.native_batch_norm_backward(
+                lambda a=a, d=d, f=found: back(
                     d, a, vectors[0], None, None, f[1], f[2], True, 1e-3, [True] * 3),
             ]):
                 calls[name].append(call)
@@ -153,13 +153,13 @@ def depthwise(rng, backend, shape, stride, many) -> dict:
 
     def torchs(torch, F):
         calls: dict = {name: [] for name in names}
+        back = torch.ops.aten.convolution_backward
+        rest = (None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], c)
         for layout in (torch.contiguous_format, torch.channels_last):
             a, d, k = (
                 torch.from_numpy(v).permute(order).contiguous(memory_format=layout)
                 for v, order in ((x, (0, 3, 1, 2)), (dy, (0, 3, 1, 2)), (w, (3, 2, 0, 1)))
             )
-            back = torch.ops.aten.convolution_backward
-            rest = (None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], c)
             for name, call in zip(names, [
                 lambda a=a, k=k: F.conv2d(a, k, None, stride, 1, 1, c),
                 lambda a=a, k=k, d=d: back(d, a, k, *rest, [True, False, False]),
@@ -195,7 +195,8 @@ def elementwise(rng, backend, shape) -> dict:
              f"sigmoid forward {shape}"]
     ours = dict(zip(names, [
         lambda: backend.relu(x), lambda: backend.relu_backward(dy, y),
-        lambda: backend.dropout_forward(generator, x, 0.5), lambda: backend.sigmoid(x),
+        lambda: backend.times(x, backend.dropout_factor(generator, shape, 0.5, x.dtype)),
+        lambda: backend.sigmoid(x),
     ]))
     return _together(names, ours, torchs, x)
 
@@ -284,10 +285,9 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import numpy as np
 
-    import gpukeras
-    from gpukeras.backends import CPU
+    from gpukeras.backends import CPU, threads
 
-    gpukeras.config.set_threads(options.threads)
+    threads.set_threads(options.threads)
     peer, results = find_torch(options.threads), []
     print(f"{'case':58} {'ours ms':>9} {'copy ms':>9} {'torch ms':>9} {'torch/ours':>10}")
     for name, case in cases(np.random.default_rng(0), CPU).items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from gpukeras import autograd
 from gpukeras.backends import shapes
 from gpukeras.backends.program import recorded_draw
 from gpukeras.op import op
+from gpukeras.tensor import Tensor
 
 
 @op(shape=shapes.same, dtype="float")
@@ -44,26 +46,22 @@ def dropout(x, rate, noise_shape=None, seed=None):
     if rate == 0:
         return a, lambda dy: dy
     backend = x.backend
-    kept = _draw_mask(seed, backend, _noise_shape(a.shape, noise_shape), float(rate))
-    factor = kept.astype(a.dtype)
-    if rate < 1:
-        factor *= 1 / (1 - rate)
-    else:
-        factor *= 0
+    factor = _draw_factor(seed, backend, _noise_shape(a.shape, noise_shape), float(rate), a.dtype)
+
+    def times(v):
+        return xp.multiply(v, factor) if noise_shape is not None else backend.times(v, factor)
 
     def vjp(dy):
-        from gpukeras.tensor import Tensor
+        return dy * Tensor(factor) if autograd.recording() else times(dy.array)
 
-        return dy * Tensor(factor)
-
-    return xp.multiply(a, factor), vjp
+    return times(a), vjp
 
 
 @recorded_draw
-def _draw_mask(seed, backend, shape, rate):
+def _draw_factor(seed, backend, shape, rate, dtype):
     from gpukeras.random import device_generator
 
-    return backend.dropout_mask(device_generator(backend, seed), shape, rate)
+    return backend.dropout_factor(device_generator(backend, seed), shape, rate, dtype)
 
 
 def _noise_shape(shape, noise_shape):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gpukeras import backends
+from gpukeras.backends import threads
 from gpukeras.backends.base import Backend
 
 RNG = np.random.default_rng(6)
@@ -31,6 +32,36 @@ def test_rows(shape):
     wide, k = NUMPY.widen(x)
     assert wide.shape == (shape[0] // k, shape[1] * k)
     np.testing.assert_array_equal(NUMPY.row_starts(*shape), GENERIC.row_starts(*shape))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("shape", [(700, 300), (70001, 3), (2, 100001)])
+def test_large_activations(shape, count):
+    """Cut into chunks, on one thread and on several."""
+    x, dy = RNG.standard_normal((2, *shape)).astype("float32")
+    threads.set_threads(count)
+    try:
+        found = {}
+        for kind in (GENERIC, NUMPY):
+            y, p = kind.relu(x), kind.softmax(x)
+            found[kind] = (y, p, kind.relu_backward(dy, y), kind.softmax_backward(dy, p), kind.sigmoid(x),
+                           kind.times(x, dy))
+    finally:
+        threads.set_threads(None)
+    for a, b in zip(found[GENERIC], found[NUMPY]):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, 1e-4, 1e-6)
+    out = x.copy()
+    assert NUMPY.sigmoid(out, out=out) is out
+    np.testing.assert_array_equal(out, found[NUMPY][4])
+    np.testing.assert_allclose(NUMPY.times(x.T, dy.T), (x * dy).T)
+
+
+def test_dropout_factor_in_chunks():
+    factor = NUMPY.dropout_factor(NUMPY.new_generator([3]), (50, 3001), 0.2, np.dtype("float32"))
+    kept = NUMPY.dropout_mask(NUMPY.new_generator([3]), (50, 3001), 0.2)
+    np.testing.assert_array_equal(factor, kept * np.float32(1.25))
+    assert not NUMPY.dropout_factor(NUMPY.new_generator([3]), (100000,), 1.0, np.dtype("float32")).any()
 
 
 def test_shared_constants_cannot_be_written():
