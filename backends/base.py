@@ -26,11 +26,12 @@ from .rows import RowsMixin
 from .special import SpecialMixin
 from .sparse import SparseMixin
 from .update import UpdateMixin
+from .update_rows import RowUpdateMixin
 
 
 class Backend(
     DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
     PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
-    IndexingMixin, RandomMixin, SparseMixin, SpecialMixin, UpdateMixin, Device,
+    IndexingMixin, RandomMixin, SparseMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

@@ -86,6 +86,31 @@ class CompressedRows:
         )
 
 
+class RowGradient:
+    """The gradient of a table that is zero but for some rows.
+
+    Parameters
+    ----------
+    rows : array of int, shape (K,)
+        All different.
+    values : array, shape (K, E)
+    count : int
+        Rows of the table.
+    """
+
+    def __init__(self, rows, values, count: int):
+        self.rows = rows
+        self.values = values
+        self.shape = (count, values.shape[1])
+        self.dtype = values.dtype
+
+    def toarray(self) -> np.ndarray:
+        """Return the gradient with its zeros."""
+        dense = np.zeros(self.shape, self.dtype)
+        dense[self.rows] = self.values
+        return dense
+
+
 def compress_matrix(matrix, dtype) -> CompressedRows:
     """Return a sparse matrix of scipy's kind, in any of its formats, as ``CompressedRows``.
 

@@ -226,6 +226,8 @@ class GradientTape:
             grad = grads.get(source.uid) if source.uid in self._tracked else None
             if grad is None and unconnected == "zero":
                 grad = Tensor(source.backend.xp.zeros_like(source.array))
+            elif grad is not None and type(grad) is not Tensor:
+                grad = Tensor(grad.array)  # rows of a table: whoever asks himself gets all of it
             elif grad is not None and isinstance(grad.array, np.generic):
                 grad = Tensor(source.backend.asarray(grad.array))  # numbers belong to no device
             found.append(grad)
@@ -235,7 +237,7 @@ class GradientTape:
         """Return the gradients of one target; ops may write them to ``places``, where one is given.
 
         What a training step needs, without detours: it hands the gradients on to the optimizer, whose arrays
-        they may be, and forgets them.
+        they may be, and forgets them. That of a large table may be a ``RowTensor``.
 
         Parameters
         ----------
@@ -252,7 +254,7 @@ class GradientTape:
         tracked, found = self._tracked, []
         for variable in variables:
             grad = grads.get(variable.uid) if variable.uid in tracked else None
-            if grad is not None and isinstance(grad.array, np.generic):
+            if type(grad) is Tensor and isinstance(grad.array, np.generic):
                 grad = Tensor(np.asarray(grad.array))
             found.append(grad)
         return found

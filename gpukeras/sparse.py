@@ -1,4 +1,4 @@
-"""Batches of sparse matrices as tensors: rows without zeros for ``Dense``, dense for everybody else.
+"""Sparse matrices and gradients as tensors: without their zeros for those who know, dense for all others.
 
 scipy is not needed: its matrices are known by what they can do.
 """
@@ -6,7 +6,7 @@ scipy is not needed: its matrices are known by what they can do.
 from __future__ import annotations
 
 from gpukeras import backends, dtypes
-from gpukeras.backends.sparse import CompressedRows, compress_matrix
+from gpukeras.backends.sparse import CompressedRows, RowGradient, compress_matrix
 from gpukeras.tensor import Tensor
 
 
@@ -54,6 +54,39 @@ class SparseTensor(Tensor):
     @property
     def backend(self):
         return backends.CPU
+
+
+class RowTensor(Tensor):
+    """The gradient of a table: optimizers may take its rows, for everybody else it is a dense tensor.
+
+    Parameters
+    ----------
+    slices : RowGradient
+
+    Attributes
+    ----------
+    slices : RowGradient
+    array : numpy.ndarray
+        The gradient with its zeros, made when it is first read.
+    """
+
+    def __init__(self, slices: RowGradient):
+        self.slices = slices
+        self._dense = None
+
+    @property
+    def array(self):
+        if self._dense is None:
+            self._dense = self.slices.toarray()
+        return self._dense
+
+    @property
+    def shape(self) -> tuple:
+        return self.slices.shape
+
+    @property
+    def dtype(self):
+        return self.slices.dtype
 
 
 def is_sparse(value) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpukeras import autograd
 from gpukeras.op import op
+from gpukeras.sparse import RowTensor
 
 _STATE = autograd.STATE
 
@@ -57,7 +58,10 @@ def embedding(ids, table):
     def vjp(dy):
         if _STATE.tapes:
             return None, embedding_gradient(dy, ids, table.shape[0])
-        return None, backend.embedding_backward(dy.array, rows, values.shape[0])
+        slices = backend.embedding_row_gradient(dy.array, rows, values.shape[0])
+        if slices is None:
+            return None, backend.embedding_backward(dy.array, rows, values.shape[0])
+        return None, RowTensor(slices)
 
     return y, vjp
 

@@ -100,6 +100,18 @@ class Adam(_Moments):
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
         )
 
+    def update_rows(self, backend, p, g, slots, learning_rate):
+        own = type(self).update_flat is Adam.update_flat
+        if not own or self.amsgrad or not self.beta_1 or not self.beta_2:
+            return False
+        step = self._local_step
+        rate = learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
+        backend.adam_update_rows(
+            p, g, slots["momentum"], slots["velocity"], learning_rate=rate, beta_1=self.beta_1,
+            beta_2=self.beta_2, epsilon=self.epsilon,
+        )
+        return True
+
     def get_config(self):
         return {**super().get_config(), "amsgrad": self.amsgrad}
 

@@ -61,6 +61,14 @@ class Adagrad(Optimizer):
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adagrad_update(p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon)
 
+    def update_rows(self, backend, p, g, slots, learning_rate):
+        if type(self).update_flat is not Adagrad.update_flat:
+            return False
+        backend.adagrad_update_rows(
+            p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon
+        )
+        return True
+
     def get_config(self):
         return {
             **super().get_config(), "initial_accumulator_value": self.initial_accumulator_value,
@@ -192,6 +200,14 @@ class RMSprop(Optimizer):
             p, g, slots["velocity"], slots.get("momentum"), slots.get("average_gradient"),
             learning_rate=learning_rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon,
         )
+
+    def update_rows(self, backend, p, g, slots, learning_rate):
+        if len(slots) > 1 or type(self).update_flat is not RMSprop.update_flat:
+            return False  # momentum moves all rows
+        backend.rmsprop_update_rows(
+            p, g, slots["velocity"], learning_rate=learning_rate, rho=self.rho, epsilon=self.epsilon
+        )
+        return True
 
     def get_config(self):
         return {

@@ -6,6 +6,7 @@ import operator
 import warnings
 
 from gpukeras import autograd, backends, tensor
+from gpukeras.sparse import RowTensor
 from gpukeras.symbolic import auto_name, to_snake_case
 from gpukeras.tensor import Tensor, Variable, to_array
 
@@ -292,6 +293,12 @@ class Optimizer(AdjustMixin, StateMixin):
             self._begin_update()
             if self._fused:
                 for run in plan.runs:
+                    if run.source is not None and type(grads[run.source]) is RowTensor:
+                        slices = grads[run.source].slices
+                        if 2 * slices.rows.shape[0] <= slices.shape[0] and slices.dtype == run.p.dtype and (
+                            self.update_rows(run.backend, run.p, slices, run.slots, rate)
+                        ):
+                            continue
                     g = run.g if run.source is None else self._gradient_in_place(run, grads)
                     self.update_flat(run.backend, run.p, g, run.slots, rate)
             else:
@@ -390,6 +397,22 @@ class Optimizer(AdjustMixin, StateMixin):
         learning_rate : float or 0-d array
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
+
+    def update_rows(self, backend, p, g, slots, learning_rate) -> bool:
+        """Do what ``update_flat`` does for a table, where only some rows have a gradient other than zero.
+
+        Parameters
+        ----------
+        p, slots, learning_rate
+            As for ``update_flat``.
+        g : RowGradient
+
+        Returns
+        -------
+        bool
+            ``False``: nothing was done, as the rule has no such form; then ``update_flat`` is called.
+        """
+        return False
 
     # ---- gradients in one call ---
     def compute_gradients(self, loss, var_list, tape=None) -> list:

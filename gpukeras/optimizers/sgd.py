@@ -64,5 +64,11 @@ class SGD(Optimizer):
         else:
             backend.sgd_update(p, g, learning_rate=learning_rate)
 
+    def update_rows(self, backend, p, g, slots, learning_rate):
+        if "momentum" in slots or type(self).update_flat is not SGD.update_flat:
+            return False
+        backend.sgd_update_rows(p, g, learning_rate=learning_rate)
+        return True
+
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
