@@ -147,7 +147,7 @@ def problems(run: dict) -> list[str]:
              for reason in found["errors"].values()]
     worst = max(
         ((abs(v - o) / abs(o), letter, name) for letter, found in run["workloads"].items()
-         for name, values in found["losses"].items() if name not in found["errors"]
+         for name, values in found["losses"].items() if name != OURS and name not in found["errors"]
          for v, o in zip(values, found["losses"][OURS])), default=None)
     if worst is not None:
         share, letter, name = worst
@@ -202,7 +202,8 @@ def chart(runs: list[dict], path: Path) -> str:
         axes.set_xticks(range(len(letters)), letters)
         axes.set_ylabel("time per step / ours")
         axes.set_title(f"{setting(run)}: above 1 gpukeras is faster")
-        axes.legend(ncols=len(names) or 1, fontsize="small")
+        if names:
+            axes.legend(ncols=len(names), fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
