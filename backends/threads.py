@@ -17,15 +17,13 @@ from __future__ import annotations
 import _thread
 import contextlib
 import contextvars
-import ctypes
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import numpy as np
+from . import blas
 
 WORTH = 2e-4  # seconds of work on one thread below which splitting costs more than it gains
 LIMIT = 16  # threads used by default at most: more Python threads stand in each other's way
@@ -249,28 +247,23 @@ class _Job:
 
 
 # ---- the BLAS -------------------------------------------------------------------------------------------
-class _Blas:
-    """The number of threads of the BLAS that NumPy loaded, through its own C functions."""
+class _Holder:
+    """Keeps the BLAS at one thread while somebody has the cores, and gives it its own number back."""
 
-    NAMES = (  # (get, set), of OpenBLAS in NumPy's wheels, of others' OpenBLAS, of MKL, of BLIS
-        ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
-        ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
-        ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
-        ("openblas_get_num_threads", "openblas_set_num_threads"),
-        ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
-        ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
-    )
-
-    def __init__(self, calls=None):
-        self.calls: tuple | None = calls  # (get, set) once looked for; () where there are none
+    def __init__(self, library=None):
+        self._library = library
         self.lock = threading.Lock()
         self.holders = 0  # sessions, and a ``parallel`` outside of them
         self.before: int | None = None  # threads to restore after the last holder
 
+    @property
+    def library(self) -> blas.Blas:
+        if self._library is None:
+            self._library = blas.current()
+        return self._library
+
     def controllable(self) -> bool:
-        if self.calls is None:
-            self.calls = _find_blas(self.NAMES)
-        return bool(self.calls)
+        return self.library.set_threads is not None
 
     def set(self, count: int) -> None:
         """Set the number that counts while nobody holds the cores."""
@@ -279,7 +272,7 @@ class _Blas:
                 if self.holders:
                     self.before = count
                 else:
-                    self.calls[1](count)
+                    self.library.set_threads(count)
 
     def hold(self) -> None:
         """Set the BLAS to one thread until ``release``."""
@@ -287,52 +280,26 @@ class _Blas:
         with self.lock:
             self.holders += 1
             if controllable and self.holders == 1:
-                self.before = self.calls[0]()
+                self.before = self.library.get_threads()
                 if self.before > 1:
-                    self.calls[1](1)
+                    self.library.set_threads(1)
 
     def release(self) -> None:
         with self.lock:
             self.holders -= 1
             if not self.holders and self.before is not None:
                 if self.before > 1:
-                    self.calls[1](self.before)
+                    self.library.set_threads(self.before)
                 self.before = None
 
 
-def _find_blas(names) -> tuple:
-    for path in _blas_files():
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:
-            continue
-        for get, put in names:
-            if hasattr(library, put) and hasattr(library, get):
-                setter = getattr(library, put)
-                setter.argtypes, setter.restype = [ctypes.c_int], None
-                return getattr(library, get), setter
-    return ()
-
-
-def _blas_files() -> list[Path]:
-    """Return files that may be NumPy's BLAS: those this process has loaded, or those beside NumPy."""
-    maps = Path("/proc/self/maps")
-    words = ("openblas", "mkl_rt", "libblis")
-    if maps.exists():
-        found = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines() if "/" in line}
-        return sorted(Path(f) for f in found if any(w in Path(f).name for w in words))
-    home = Path(np.__file__).parent
-    folders = (home.parent / "numpy.libs", home / ".dylibs", home / "_distributor_init_local")
-    return [f for folder in folders if folder.is_dir() for f in sorted(folder.iterdir()) if "blas" in f.name]
-
-
-_POOL, _BLAS = _Pool(), _Blas()
+_POOL, _BLAS = _Pool(), _Holder()
 
 
 def _after_fork() -> None:
     """A forked child has none of its parent's threads, and shares the machine with it: one thread."""
     global _POOL, _BLAS, _chosen, _default, _forked
-    _POOL, _BLAS, _local.inside = _Pool(), _Blas(_BLAS.calls), False
+    _POOL, _BLAS, _local.inside = _Pool(), _Holder(_BLAS._library), False
     _chosen, _default, _forked = None, None, True
 
 

@@ -10,10 +10,24 @@ once. See ``gpukeras/optimizers`` for the formulas' sources.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 
+from . import blas, threads
 from .device import Device
+
+
+def elementwise(rule):
+    """Let the threads of the CPU share the work of a rule on large buffers."""
+
+    @functools.wraps(rule)
+    def update(self, *arrays, **settings):
+        if self.update_split is None or arrays[0].size < self.update_split:
+            return rule(self, *arrays, **settings)
+        return self._update_in_parts(rule, arrays, settings)
+
+    return update
 
 
 class UpdateMixin(Device):
@@ -23,6 +37,8 @@ class UpdateMixin(Device):
     ----------
     update_chunk : int or None
         Elements of one pass; ``None``: the whole buffer.
+    update_split : int or None
+        Elements from which on threads share the work; ``None``: never.
     direct_gradient : int or None
         Gradients of at least this many elements are used where they lie instead of being copied beside the
         others; ``None``: copy all (fewest kernel launches).
@@ -31,6 +47,7 @@ class UpdateMixin(Device):
     """
 
     update_chunk: int | None = None
+    update_split: int | None = None
     direct_gradient: int | None = None
     flat_alignment: int = 16
 
@@ -49,13 +66,29 @@ class UpdateMixin(Device):
         chunk = self.update_chunk
         if chunk is None or size <= chunk:
             return ((*arrays, *self._scratch(temporaries, size, arrays[0].dtype)),)
-        return self._chunks(temporaries, arrays, size, chunk)
+        return self._pieces(temporaries, arrays, size, chunk)
 
-    def _chunks(self, temporaries, arrays, size, chunk):
+    def _pieces(self, temporaries, arrays, size, chunk):
         for start in range(0, size, chunk):
             stop = min(start + chunk, size)
             pieces = [None if a is None else a[start:stop] for a in arrays]
             yield *pieces, *self._scratch(temporaries, stop - start, arrays[0].dtype)
+
+    def _decay(self, state, keep, value, gain, t, square=False) -> None:
+        """state = keep * state + gain * value (or value²), with the temporary ``t``."""
+        xp = self.xp
+        xp.multiply(state, keep, state)
+        if square:
+            xp.multiply(value, value, t)
+            xp.multiply(t, gain, t)
+        else:
+            xp.multiply(value, gain, t)
+        xp.add(state, t, state)
+
+    def _descend(self, p, step, rate, t) -> None:
+        """p -= rate * step, with the temporary ``t``, which may be ``step``."""
+        self.xp.multiply(step, rate, t)
+        self.xp.subtract(p, t, p)
 
     # ---- clipping ------------------------------------------------------------------------------------
     def square_sum(self, array):
@@ -69,30 +102,29 @@ class UpdateMixin(Device):
         return limit / self.xp.maximum(norm, limit) + (norm - norm)
 
     # ---- gradient descent ----------------------------------------------------------------------------
+    @elementwise
     def sgd_update(self, p, g, *, learning_rate) -> None:
         """p -= learning_rate * g"""
-        xp, rate = self.xp, scalar(learning_rate, p.dtype)
+        rate = scalar(learning_rate, p.dtype)
         for piece in self._passes(1, p, g):
             p, g, t = piece
-            xp.multiply(g, rate, t)
-            xp.subtract(p, t, p)
+            self._descend(p, g, rate, t)
 
+    @elementwise
     def momentum_update(self, p, g, m, *, learning_rate, momentum, nesterov) -> None:
         """m = momentum * m - learning_rate * g; p += m (Nesterov: p += momentum * m - learning_rate * g)"""
-        xp, rate, mu = self.xp, scalar(learning_rate, p.dtype), scalar(momentum, p.dtype)
+        rate, mu = scalar(learning_rate, p.dtype), scalar(momentum, p.dtype)
         for piece in self._passes(1, p, g, m):
             p, g, m, t = piece
-            xp.multiply(m, mu, m)
-            xp.multiply(g, rate, t)
-            xp.subtract(m, t, m)
+            self._decay(m, mu, g, -rate, t)
             if nesterov:
-                xp.subtract(p, t, p)
-                xp.multiply(m, mu, t)
-                xp.add(p, t, p)
+                self._descend(p, g, rate, t)
+                self._descend(p, m, -mu, t)
             else:
-                xp.add(p, m, p)
+                self.xp.add(p, m, p)
 
     # ---- rates of their own for every weight ---------------------------------------------------------
+    @elementwise
     def rmsprop_update(self, p, g, v, m=None, a=None, *, learning_rate, rho, momentum, epsilon) -> None:
         """v = rho v + (1 - rho) g²; step = rate * g / sqrt(v - a² + epsilon); m gathers steps, a the g."""
         xp, c = self.xp, p.dtype.type
@@ -100,11 +132,11 @@ class UpdateMixin(Device):
         keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
         for piece in self._passes(2, p, g, v, m, a):
             p, g, v, m, a, t, u = piece
-            _decay(xp, v, keep, g, gain, t, square=True)
+            self._decay(v, keep, g, gain, t, square=True)
             if a is None:
                 xp.add(v, eps, t)
             else:
-                _decay(xp, a, keep, g, gain, t)
+                self._decay(a, keep, g, gain, t)
                 xp.multiply(a, a, t)
                 xp.subtract(v, t, t)
                 xp.add(t, eps, t)
@@ -117,6 +149,7 @@ class UpdateMixin(Device):
                 t = m
             xp.subtract(p, t, p)
 
+    @elementwise
     def adagrad_update(self, p, g, s, *, learning_rate, epsilon) -> None:
         """s += g²; p -= rate * g / sqrt(s + epsilon)"""
         xp, rate, eps = self.xp, scalar(learning_rate, p.dtype), p.dtype.type(epsilon)
@@ -127,27 +160,27 @@ class UpdateMixin(Device):
             xp.add(s, eps, t)
             xp.sqrt(t, t)
             xp.divide(g, t, t)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
+            self._descend(p, t, rate, t)
 
+    @elementwise
     def adadelta_update(self, p, g, s, d, *, learning_rate, rho, epsilon) -> None:
         """s = rho s + (1 - rho) g²; step = g sqrt(d + eps) / sqrt(s + eps); d = rho d + (1 - rho) step²"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         keep, gain, eps = c(rho), c(1 - rho), c(epsilon)
         for piece in self._passes(2, p, g, s, d):
             p, g, s, d, t, u = piece
-            _decay(xp, s, keep, g, gain, t, square=True)
+            self._decay(s, keep, g, gain, t, square=True)
             xp.add(d, eps, t)
             xp.sqrt(t, t)
             xp.add(s, eps, u)
             xp.sqrt(u, u)
             xp.divide(t, u, t)
             xp.multiply(t, g, t)
-            _decay(xp, d, keep, t, gain, u, square=True)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
+            self._decay(d, keep, t, gain, u, square=True)
+            self._descend(p, t, rate, t)
 
     # ---- the Adam family ---
+    @elementwise
     def adam_update(self, p, g, m, v, h=None, *, learning_rate, beta_1, beta_2, epsilon) -> None:
         """Moments m and v of the gradient; p -= rate * m / (sqrt(v) + epsilon); ``h`` keeps the largest v.
 
@@ -157,8 +190,8 @@ class UpdateMixin(Device):
         b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
         for piece in self._passes(1, p, g, m, v, h):
             p, g, m, v, h, t = piece
-            _decay(xp, m, b1, g, c1, t)
-            _decay(xp, v, b2, g, c2, t, square=True)
+            self._decay(m, b1, g, c1, t)
+            self._decay(v, b2, g, c2, t, square=True)
             if h is None:
                 xp.sqrt(v, t)
             else:
@@ -166,24 +199,24 @@ class UpdateMixin(Device):
                 xp.sqrt(h, t)
             xp.add(t, eps, t)
             xp.divide(m, t, t)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
+            self._descend(p, t, rate, t)
 
+    @elementwise
     def adamax_update(self, p, g, m, u, *, learning_rate, beta_1, beta_2, epsilon) -> None:
         """Mean m and weighted infinity norm u of the gradient; p -= rate * m / (u + epsilon)"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(epsilon)
         for piece in self._passes(1, p, g, m, u):
             p, g, m, u, t = piece
-            _decay(xp, m, b1, g, c1, t)
+            self._decay(m, b1, g, c1, t)
             xp.multiply(u, b2, u)
             xp.absolute(g, t)
             xp.maximum(u, t, out=u)
             xp.add(u, eps, t)
             xp.divide(m, t, t)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
+            self._descend(p, t, rate, t)
 
+    @elementwise
     def nadam_update(
         self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor,
         correction,
@@ -194,8 +227,8 @@ class UpdateMixin(Device):
         of_m, of_g, of_v = c(momentum_factor), c(gradient_factor), c(1 / correction)
         for piece in self._passes(2, p, g, m, v):
             p, g, m, v, t, u = piece
-            _decay(xp, m, b1, g, c1, t)
-            _decay(xp, v, b2, g, c2, t, square=True)
+            self._decay(m, b1, g, c1, t)
+            self._decay(v, b2, g, c2, t, square=True)
             xp.multiply(v, of_v, u)
             xp.sqrt(u, u)
             xp.add(u, eps, u)
@@ -204,16 +237,15 @@ class UpdateMixin(Device):
             xp.divide(m, u, u)
             xp.multiply(u, of_m, u)
             xp.add(t, u, t)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
+            self._descend(p, t, rate, t)
 
     def lamb_update(self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, corrections) -> None:
         """Adam's step with the length of the weights: for one variable at a time, as its norm matters."""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         (t,) = self._scratch(1, p.size, p.dtype)
         u = xp.empty_like(p)
-        _decay(xp, m, c(beta_1), g, c(1 - beta_1), t)
-        _decay(xp, v, c(beta_2), g, c(1 - beta_2), t, square=True)
+        self._decay(m, c(beta_1), g, c(1 - beta_1), t)
+        self._decay(v, c(beta_2), g, c(1 - beta_2), t, square=True)
         xp.multiply(v, c(1 / corrections[1]), t)
         xp.sqrt(t, t)
         xp.add(t, c(epsilon), t)
@@ -226,6 +258,7 @@ class UpdateMixin(Device):
         xp.subtract(p, u, p)
 
     # ---- others ---
+    @elementwise
     def lion_update(self, p, g, m, *, learning_rate, beta_1, beta_2) -> None:
         """p -= rate * sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g"""
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
@@ -236,10 +269,10 @@ class UpdateMixin(Device):
             xp.multiply(g, c1, u)
             xp.add(t, u, t)
             xp.sign(t, t)
-            xp.multiply(t, rate, t)
-            xp.subtract(p, t, p)
-            _decay(xp, m, b2, g, c2, t)
+            self._descend(p, t, rate, t)
+            self._decay(m, b2, g, c2, t)
 
+    @elementwise
     def ftrl_update(self, p, g, s, z, *, learning_rate, power, l1, l2, shrinkage, beta) -> None:
         """Follow the regularized leader: s gathers g², z the linear term; p is the closed-form minimum.
 
@@ -270,28 +303,18 @@ class UpdateMixin(Device):
             xp.divide(u, t, p)
 
     # ---- averages ---
+    @elementwise
     def average_update(self, average, p, *, momentum: float) -> None:
         """average = momentum * average + (1 - momentum) * p"""
         c = p.dtype.type
         for piece in self._passes(1, average, p):
             average, p, t = piece
-            _decay(self.xp, average, c(momentum), p, c(1 - momentum), t)
+            self._decay(average, c(momentum), p, c(1 - momentum), t)
 
 
 def scalar(value, dtype):
     """Return a rate in the dtype of the buffers, on the host where it is a Python number."""
     return value.astype(dtype) if hasattr(value, "astype") else dtype.type(value)
-
-
-def _decay(xp, state, keep, value, gain, t, square=False) -> None:
-    """state = keep * state + gain * value (or value²), with the temporary ``t``."""
-    xp.multiply(state, keep, state)
-    if square:
-        xp.multiply(value, value, t)
-        xp.multiply(t, gain, t)
-    else:
-        xp.multiply(value, gain, t)
-    xp.add(state, t, state)
 
 
 def _power(xp, array, exponent: float, out) -> None:
@@ -305,9 +328,11 @@ def _power(xp, array, exponent: float, out) -> None:
 class NumpyUpdateMixin(UpdateMixin):
     """How NumPy goes through the rules: in pieces that fit the cache, with temporaries kept per thread."""
 
-    update_chunk = 131072
+    update_chunk = 262144
+    update_split = 262144
     direct_gradient = 65536
     flat_alignment = 64
+    _one_pass = 8192  # elements from which on the BLAS is faster, its longer calls included
     _temporaries = threading.local()
 
     def flat_buffer(self, size, dtype):
@@ -326,3 +351,25 @@ class NumpyUpdateMixin(UpdateMixin):
     def clip_factor(self, square_sum, limit):
         norm = math.sqrt(square_sum)
         return limit / max(norm, limit) if math.isfinite(norm) else math.nan
+
+    def _update_in_parts(self, rule, arrays, settings):
+        size, block = arrays[0].size, 1024  # parts begin aligned
+
+        def part(start, stop):
+            start, stop = start * block, min(stop * block, size)
+            rule(self, *[None if a is None else a[start:stop] for a in arrays], **settings)
+
+        threads.parallel(part, threads.split(-(-size // block), size * 8e-10))
+
+    def _decay(self, state, keep, value, gain, t, square=False):
+        if state.size < self._one_pass:
+            return super()._decay(state, keep, value, gain, t, square)
+        if square:
+            self.xp.multiply(value, value, t)
+            value = t
+        if not blas.current().scaled_sum(gain, value, keep, state):
+            super()._decay(state, keep, value, gain, t)
+
+    def _descend(self, p, step, rate, t):
+        if p.size < self._one_pass or not blas.current().scaled_sum(-rate, step, 1.0, p):
+            super()._descend(p, step, rate, t)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 import gpukeras as keras
 from gpukeras.backends import threads
+from gpukeras.backends.blas import Blas
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,11 +26,11 @@ class FakeBlas:
         self.count = count
         self.history = []
 
-    def set(self, count):
+    def set_threads(self, count):
         self.count = count
         self.history.append(count)
 
-    def get(self):
+    def get_threads(self):
         return self.count
 
 
@@ -38,7 +38,7 @@ class FakeBlas:
 def blas(monkeypatch):
     """A machine with two cores whose BLAS is a fake, and a pool of its own."""
     fake = FakeBlas()
-    monkeypatch.setattr(threads, "_BLAS", threads._Blas((fake.get, fake.set)))
+    monkeypatch.setattr(threads, "_BLAS", threads._Holder(fake))
     monkeypatch.setattr(threads, "_POOL", threads._Pool())
     monkeypatch.setattr(threads, "_chosen", 2)
     return fake
@@ -324,37 +324,9 @@ def test_two_fits_in_two_python_threads(blas, monkeypatch):
 
 
 # ---- which BLAS -----------------------------------------------------------------------------------
-def test_numpys_own_blas_is_found_and_obeys():
-    blas = threads._Blas()
-    if not blas.controllable():
-        pytest.skip("NumPy's BLAS offers no way to set its threads here")
-    before = blas.calls[0]()
-    blas.set(2)
-    assert blas.calls[0]() == 2
-    blas.set(before)
-    assert blas.calls[0]() == before
-
-
-@pytest.mark.parametrize("names", threads._Blas.NAMES)
-def test_other_libraries_are_found_by_their_functions(monkeypatch, names):
-    fake = FakeBlas()
-
-    def put(count):  # ctypes' functions take these attributes
-        fake.set(count)
-
-    library = types.SimpleNamespace(**{names[0]: fake.get, names[1]: put})
-    monkeypatch.setattr(threads, "_blas_files", lambda: [Path("other.so"), Path("blas.so")])
-    monkeypatch.setattr(threads.ctypes, "CDLL", lambda name: library if name == "blas.so" else object())
-    blas = threads._Blas()
-    assert blas.controllable()
-    blas.set(6)
-    assert fake.count == 6
-
-
 def test_without_a_blas_to_control_nothing_is_split(monkeypatch):
     """As with Accelerate on a Mac: it has threads of its own, and the pool must not come on top of them."""
-    monkeypatch.setattr(threads, "_blas_files", lambda: [])
-    monkeypatch.setattr(threads, "_BLAS", threads._Blas())
+    monkeypatch.setattr(threads, "_BLAS", threads._Holder(Blas()))
     monkeypatch.setattr(threads, "_chosen", 2)
     ran = []
     assert threads.split(10, 1.0) == [(0, 10)]
@@ -363,14 +335,6 @@ def test_without_a_blas_to_control_nothing_is_split(monkeypatch):
     model, (x, y) = small_model(), batch()
     model.fit(x, y, verbose=0)
     keras.config.set_threads(2)
-
-
-def test_a_file_that_does_not_load_is_passed_over(monkeypatch):
-    def load(name):
-        raise OSError("not a library")
-
-    monkeypatch.setattr(threads.ctypes, "CDLL", load)
-    assert threads._find_blas(threads._Blas.NAMES) == ()
 
 
 # ---- other processes ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.fake_device import fake_device
 
-from gpukeras.backends import CPU
+from gpukeras.backends import CPU, threads
 
 RULES = {
     "sgd_update": (0, {"learning_rate": 0.1}),
@@ -49,6 +49,25 @@ def test_pieces_and_generic_version_agree(name, monkeypatch):
             np.testing.assert_allclose(a, b, rtol=1e-6)
         for a, b in zip(at_once, run(device, name, 50)):
             np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("name", RULES)
+def test_large_buffers_take_fewer_passes_on_several_threads(name, dtype, monkeypatch):
+    """Sums by the BLAS and parts by threads: the results stay the same, up to rounding."""
+    plain = run(CPU, name, 5000, dtype)
+    monkeypatch.setattr(type(CPU), "_one_pass", 64)
+    summed = run(CPU, name, 5000, dtype)
+    monkeypatch.setattr(type(CPU), "update_split", 2048)
+    monkeypatch.setattr(type(CPU), "update_chunk", 1500)
+    monkeypatch.setattr(threads, "WORTH", 0.0)
+    monkeypatch.setattr(threads, "get_threads", lambda: 2)
+    monkeypatch.setattr(threads, "split", lambda count, seconds: [(0, count // 2), (count // 2, count)])
+    split = run(CPU, name, 5000, dtype)
+    tolerance = {"rtol": 20 * np.finfo(dtype).eps, "atol": 20 * np.finfo(dtype).eps}
+    for a, b, c in zip(plain, summed, split):
+        np.testing.assert_allclose(b, a, **tolerance)
+        np.testing.assert_allclose(c, b, **tolerance)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpukeras as keras
+from gpukeras.backends import CPU
 
 
 def _shared_model():
@@ -48,7 +49,9 @@ def _steps(model, optimizer, x, y, by_hand: bool):
     {}, {"clipnorm": 0.1}, {"global_clipnorm": 0.1}, {"gradient_accumulation_steps": 2}, {"use_ema": True},
     {"weight_decay": 0.01},
 ])
-def test_fit_and_a_tape_train_alike(make, settings):
+def test_fit_and_a_tape_train_alike(make, settings, monkeypatch):
+    # Both ways cut the buffers differently, and long pieces round differently.
+    monkeypatch.setattr(type(CPU), "_one_pass", 1 << 60)
     rng = np.random.default_rng(0)
     x = rng.random((8, 300), "float32")
     if make is _embedded_model:
