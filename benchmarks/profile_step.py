@@ -8,6 +8,7 @@ A step that is recorded and replayed (small models) is shown call by call, any o
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
 import statistics
 import time
@@ -227,6 +228,11 @@ def _describe(call) -> tuple[str, float]:
     """Return a recorded call as text, and the operations of a product."""
     function = getattr(call, "func", call)
     name = getattr(function, "__name__", type(function).__name__)
+    inner = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
+    if name == "<lambda>":  # rows or columns taken out of an array
+        return f"copy({_shape(inner.get('found'))})", 0.0
+    if name == "refill":  # a function whose result goes to memory of the program's own
+        return f"{getattr(inner.get('function'), '__name__', 'call')}({_shape(inner.get('kept'))})", 0.0
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
         name = f"{owner.__name__}.{name}"
@@ -234,8 +240,11 @@ def _describe(call) -> tuple[str, float]:
     flops = 0.0
     if name in PRODUCTS and len(arrays) > 1 and arrays[0].ndim == arrays[1].ndim == 2:
         flops = 2.0 * arrays[0].shape[0] * arrays[0].shape[1] * arrays[1].shape[1]
-    shapes = ", ".join("x".join(map(str, a.shape)) or "1" for a in arrays)
-    return f"{name}({shapes})", flops
+    return f"{name}({', '.join(map(_shape, arrays))})", flops
+
+
+def _shape(array) -> str:
+    return "x".join(map(str, getattr(array, "shape", ()))) or "1"
 
 
 def parts_of_replay(model, workload, data, epochs: int) -> dict[str, float]:

@@ -114,6 +114,34 @@ MODELS = {
 }
 
 
+# ---- weights --------------------------------------------------------------------------------------------
+def load(layer: nn.Module, tensors: list[torch.Tensor]) -> None:
+    """Give a layer the weights of its Keras counterpart."""
+    if isinstance(layer, nn.Linear):
+        layer.weight.copy_(tensors[0].T)
+        layer.bias.copy_(tensors[1])
+    elif isinstance(layer, nn.Conv2d | nn.Conv1d):
+        rank = tensors[0].ndim
+        layer.weight.copy_(tensors[0].permute(rank - 1, rank - 2, *range(rank - 2)))
+        if layer.bias is not None:
+            layer.bias.copy_(tensors[1])
+    elif isinstance(layer, nn.LSTM):  # the same order of gates
+        layer.weight_ih_l0.copy_(tensors[0].T)
+        layer.weight_hh_l0.copy_(tensors[1].T)
+        layer.bias_ih_l0.copy_(tensors[2])
+    elif isinstance(layer, nn.Embedding):
+        layer.weight.copy_(tensors[0])
+    else:  # batch norm: gamma, beta, mean, variance
+        own = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+        for mine, theirs in zip(own, tensors):
+            mine.copy_(theirs)
+
+
+def _channels_first(kernel: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return a dense kernel for an image flattened as (C, H, W) instead of (H, W, C)."""
+    return kernel.reshape(-1, channels, kernel.shape[1]).transpose(0, 1).reshape(kernel.shape)
+
+
 # ---- training -------------------------------------------------------------------------------------------
 class RMSprop(torch.optim.Optimizer):
     """RMSprop with Keras's formula, w -= rate g / sqrt(v + epsilon), in as many operations as PyTorch's."""
@@ -161,36 +189,16 @@ class Trainer:
         self.outcome = {"c": torch.sigmoid, "d": lambda out: out}.get(
             letter, torch.sigmoid if letter in "gh" else lambda out: out.softmax(1))
 
+    @torch.no_grad()
     def set_weights(self, weights: dict[str, list[np.ndarray]]) -> None:
         """Take the weights of the Keras model."""
-        flat = None  # (C, H, W) of the image that a dense layer sees flattened
-        with torch.no_grad():
-            for name, arrays in weights.items():
-                layer, arrays = getattr(self.model, name), [torch.from_numpy(a) for a in arrays]
-                if isinstance(layer, nn.Linear):
-                    kernel = arrays[0]
-                    if flat and kernel.shape[0] != flat:  # Keras flattens (H, W, C), torch (C, H, W)
-                        side = round((kernel.shape[0] / flat) ** 0.5)
-                        kernel = kernel.reshape(side * side, flat, -1).transpose(0, 1).reshape(kernel.shape)
-                    layer.weight.copy_(kernel.T)
-                    layer.bias.copy_(arrays[1])
-                    flat = None
-                elif isinstance(layer, nn.Conv2d | nn.Conv1d):
-                    kernel, rank = arrays[0], arrays[0].ndim
-                    layer.weight.copy_(kernel.permute(rank - 1, rank - 2, *range(rank - 2)))
-                    if layer.bias is not None:
-                        layer.bias.copy_(arrays[1])
-                    flat = kernel.shape[-1]
-                elif isinstance(layer, nn.LSTM):
-                    layer.weight_ih_l0.copy_(arrays[0].T)
-                    layer.weight_hh_l0.copy_(arrays[1].T)
-                    layer.bias_ih_l0.copy_(arrays[2])
-                elif isinstance(layer, nn.Embedding):
-                    layer.weight.copy_(arrays[0])
-                else:  # batch norm: gamma, beta, mean, variance
-                    own = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
-                    for mine, theirs in zip(own, arrays):
-                        mine.copy_(theirs)
+        channels = None  # of the image that the next dense layer sees flattened
+        for name, arrays in weights.items():
+            layer, tensors = getattr(self.model, name), [torch.from_numpy(a) for a in arrays]
+            if isinstance(layer, nn.Linear) and channels is not None:
+                tensors[0] = _channels_first(tensors[0], channels)
+            load(layer, tensors)
+            channels = tensors[0].shape[-1] if isinstance(layer, nn.Conv2d | nn.Conv1d) else None
 
     def _tensors(self, x, *y):
         x = torch.from_numpy(x)
