@@ -71,7 +71,7 @@ class NumpyRowsMixin(RowsMixin):
         count = math.prod(shape)
         dtype = np.dtype(dtype)
         if count * dtype.itemsize > self._kept_scratch:
-            return np.empty(shape, dtype)
+            return memory.empty(shape, dtype)
         kept: dict = _LOCAL.__dict__
         found = kept.get((slot, dtype.char))
         if found is None or found.size < count:
