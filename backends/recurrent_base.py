@@ -12,7 +12,7 @@ class RecurrentBase(Device):
     """Generic version on ``xp``."""
 
     # ---- forward ---------------------------------------------------------------------------------
-    def _start(
+    def _start_run(
         self, x, h0, kernel, recurrent, bias, *, mask, drop, recurrent_drop, go_backwards, return_sequences,
         zero_output_for_mask, keep,
     ):
@@ -23,7 +23,7 @@ class RecurrentBase(Device):
             steps=x.shape[1], batch=x.shape[0], units=recurrent.shape[0], dtype=x.dtype, held=None,
             blank=None, hold=[None] * x.shape[1],
         )
-        run.x = self._input(run, x, drop, bias is not None)
+        run.x = self._run_input(run, x, drop, bias is not None)
         if mask is not None and run.steps:
             run.held = self._time_major(~mask, go_backwards)[..., None]  # (T, N, 1)
             run.hold = self._masked_steps(run.held)
@@ -33,7 +33,7 @@ class RecurrentBase(Device):
                 run.blank = self._before_first(run.held)
         return run
 
-    def _input(self, run, x, drop, with_one: bool):
+    def _run_input(self, run, x, drop, with_one: bool):
         """Return (T, N, D + 1) in the order of the steps, after dropout, with a one that meets the bias.
 
         With one dropout mask per gate there is one such array per gate: (G, T, N, D + 1).
@@ -50,10 +50,10 @@ class RecurrentBase(Device):
             found[..., size] = 1
         return found
 
-    def _product(self, weights, batch, order=(0,), scales=(1.0,), bias=None, per_gate=False) -> Product:
+    def _gate_product(self, weights, batch, order=(0,), scales=(1.0,), bias=None, per_gate=False) -> Product:
         """Return the product of steps of ``batch`` rows with the weights of ``order`` gates."""
         inner = len(weights) + (bias is not None)
-        rows, width = self._tile(inner, weights.shape[1] // len(order))
+        rows, width = self._recurrent_tile(inner, weights.shape[1] // len(order))
         single = batch == 1 and not per_gate
         return Product(self.xp, lay_out(self.xp, weights, order, scales, width, bias, single), rows)
 
@@ -70,7 +70,7 @@ class RecurrentBase(Device):
             out = out.reshape(len(out), 1, -1, out.shape[-1])
         product(x, out)
 
-    def _states(self, run, first, kept: bool):
+    def _state_steps(self, run, first, kept: bool):
         """Return states (T + 1, N, U), the first one set; unless ``kept``, two take turns: (2, N, U)."""
         states = self.empty((run.steps + 1 if kept else 2, run.batch, run.units), run.dtype)
         states[0] = 0 if first is None else first
@@ -83,11 +83,11 @@ class RecurrentBase(Device):
         return views if len(views) > 2 else [views[t % 2] for t in range(steps + 1)]
 
     @staticmethod
-    def _some(array, rows):
+    def _of_samples(array, rows):
         """Return the samples ``rows`` of an array whose last axes are (N, ...), ``None`` of ``None``."""
         return None if array is None else array[..., rows, :]
 
-    def _output(self, run, states):
+    def _run_output(self, run, states):
         """Return the sequence (N, T, U), a view of the states, or the last output (N, U); the last state."""
         xp = self.xp
         last = states[run.steps if len(states) > 2 else run.steps % 2]
@@ -115,11 +115,11 @@ class RecurrentBase(Device):
     def _state_gradient(self, run, dh):
         return self.xp.zeros((run.batch, run.units), run.dtype) if dh is None else dh.copy()
 
-    def _back(self, weights, gates: int, out, drop=None):
+    def _state_back(self, weights, gates: int, out, drop=None):
         """Return ``f(dz)`` that writes d loss / d state of a step into ``out`` (N, U) from dz (N, G * U)."""
         xp, batch = self.xp, len(out)
         if drop is None or drop.ndim == 2:
-            run = self._product(weights.T, batch).into(out[None])
+            run = self._gate_product(weights.T, batch).into(out[None])
             if drop is None:
                 return run
 
@@ -131,7 +131,8 @@ class RecurrentBase(Device):
         inner = weights.shape[1] // gates
         each = xp.empty((gates, *out.shape), dtype=out.dtype)
         turned = weights.reshape(-1, gates, inner).transpose(2, 1, 0).reshape(inner, -1)
-        of_gates = self._product(turned, batch, range(gates), [1.0] * gates, per_gate=True).into(each)
+        product = self._gate_product(turned, batch, range(gates), [1.0] * gates, per_gate=True)
+        of_gates = product.into(each, per_gate=True)
 
         def mask_per_gate(dz):
             of_gates(dz.reshape(batch, gates, inner).swapaxes(0, 1))
@@ -140,59 +141,37 @@ class RecurrentBase(Device):
 
         return mask_per_gate
 
-    def _input_gradients(self, run, dz, want_x, want_kernel, want_bias):
-        """Return the gradients of x, kernel and the bias that was added to the products of the inputs."""
-        size = len(run.kernel)
-        dx = self._dx(run, dz) if want_x else None
-        if not want_kernel:
-            return dx, None, self._column_sums(dz) if want_bias else None
-        weights = self._weight_gradient(run.x, dz)
-        return dx, weights[:size], weights[size] if want_bias else None
+    def _walk_back(self, run, batch: int, gates: int, factors: int):
+        """Walk back through the steps of ``batch`` samples, yielding what a block of them needs.
 
-    def _dx(self, run, dz):
-        """Return the gradient of x, (N, T, D)."""
-        xp, size = self.xp, len(run.kernel)
-        if run.batch < FEW:  # time-major: the rows of many steps are joined
-            out = self.empty((run.steps, run.batch, size), run.dtype)
-            dx = (out[::-1] if run.go_backwards else out).swapaxes(0, 1)
-        else:
-            dx = self.empty((run.batch, run.steps, size), run.dtype)
-            out = self._time_major(dx, run.go_backwards)
-        per_gate = run.drop is not None and run.drop.ndim == 3
-        if not per_gate:
-            self._project(self._product(run.kernel.T, run.batch), dz, out[None])
-            if run.drop is not None:
-                xp.multiply(out, run.drop, out=out)
-            return dx
-        units = run.units
-        out[...] = 0
-        for gate, factor in enumerate(run.drop):
-            columns = slice(gate * units, (gate + 1) * units)
-            out += xp.matmul(dz[..., columns], run.kernel[:, columns].T) * factor
-        return dx
-
-    def _weight_gradient(self, x, dz, drop=None):
-        """Return d loss / d weights (K, G * U) from all steps: ``x`` (T, N, K) or (G, T, N, K)."""
-        if drop is not None:
-            x = x * (drop[:, None] if drop.ndim == 3 else drop)
-        if x.ndim == 3:
-            return _flat(x).T @ _flat(dz)
-        width = dz.shape[-1] // len(x)
-        blocks = [_flat(part).T @ _flat(dz[..., g * width:(g + 1) * width]) for g, part in enumerate(x)]
-        return self.xp.concatenate(blocks, axis=1)
-
-    def _column_sums(self, dz):
-        """Sum over all rows as a product with ones, several times faster than a reduction on the CPU."""
-        rows = _flat(dz)
-        return self.xp.ones(len(rows), dtype=dz.dtype) @ rows
+        The gradients of gate sums are gathered for a chunk of several blocks, which the weights then meet at
+        once. Yields (block, dz of its steps, a store of ``factors`` arrays (T, N, U), None), and after the
+        last block of a chunk (None, None, None, (chunk, dz of the chunk)).
+        """
+        chunks = self._recurrent_chunks(run.steps, batch)
+        if not chunks:
+            return
+        longest = max(last - first for first, last in chunks)
+        dz = self.empty((longest, batch, gates * run.units), run.dtype)
+        length = max(stop - start for start, stop in self._recurrent_blocks(longest, batch * run.units))
+        store = self.empty((factors, length, batch, run.units), run.dtype)
+        for first, last in reversed(chunks):
+            for start, stop in reversed(self._recurrent_blocks(last - first, batch * run.units)):
+                block = slice(first + start, first + stop)
+                yield block, dz[start:stop], store[:, :stop - start], None
+            yield None, None, None, (slice(first, last), dz[:last - first])
 
     # ---- what a device does its own way ----------------------------------------------------------
-    def _tile(self, inner: int, units: int):
+    def _recurrent_tile(self, inner: int, units: int):
         """Return (rows of a piece or None, columns of a panel) for ``Product``."""
         return None, units
 
-    def _blocks(self, steps: int, size: int) -> list:
-        """Return ranges of steps that are prepared at once."""
+    def _recurrent_blocks(self, steps: int, size: int) -> list:
+        """Return ranges of steps that are prepared at once, for states of ``size`` elements."""
+        return [(0, steps)] if steps else []
+
+    def _recurrent_chunks(self, steps: int, batch: int) -> list:
+        """Return ranges of steps whose gradients meet the weights at once."""
         return [(0, steps)] if steps else []
 
     def _before_first(self, held):
@@ -203,7 +182,7 @@ class RecurrentBase(Device):
         """Return for every step its (N, 1) truth values, ``None`` where surely no sample is masked."""
         return list(held)  # looking at the values would wait for the device
 
-    def _in_parts(self, function, run, gates: int) -> None:
+    def _side_by_side(self, function, run, gates: int) -> None:
         """Call ``function(samples)`` for all samples: slices of them may run side by side."""
         function(slice(0, run.batch))
 
@@ -213,7 +192,3 @@ class RecurrentBase(Device):
         a = a.swapaxes(0, 1)
         return a[::-1] if backwards else a
 
-
-def _flat(a):
-    """Join the leading axes: one matrix for one GEMM."""
-    return a.reshape(-1, a.shape[-1])

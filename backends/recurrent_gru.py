@@ -6,6 +6,7 @@ import itertools
 
 from .recurrent_base import RecurrentBase
 from .recurrent_gates import ACTIVATIONS, SLOPES, Gates
+from .recurrent_gradients import InputGradients, WeightGradient
 
 ORDER = (0, 1, 2)  # z r h
 
@@ -18,7 +19,7 @@ class GruMixin(RecurrentBase):
         reset_after=True, keep=True, **settings,
     ):
         """Run a GRU over ``x`` (N, T, D); ``bias`` is (2, 3 * U) with ``reset_after``, else (3 * U,)."""
-        run = self._start(x, h0, kernel, recurrent, bias, keep=keep, **settings)
+        run = self._start_run(x, h0, kernel, recurrent, bias, keep=keep, **settings)
         run.activation, run.recurrent_activation = activation, recurrent_activation
         run.reset_after, run.inner_bias = reset_after, None
         units = run.units
@@ -29,26 +30,26 @@ class GruMixin(RecurrentBase):
             bias = first
         gates = Gates(self.xp, [recurrent_activation] * 2, x.dtype)
         scales = [*gates.scales, 1.0]
-        run.h = self._states(run, h0, keep or run.return_sequences)
+        run.h = self._state_steps(run, h0, keep or run.return_sequences)
         run.gates = self._gate_steps(run, 3, run.steps, run.batch) if keep else None
         run.inner = self.empty((run.steps, run.batch, units), run.dtype) if keep else None
-        project = self._product(kernel, run.batch, ORDER, scales, bias, run.x.ndim == 4)
+        project = self._gate_product(kernel, run.batch, ORDER, scales, bias, run.x.ndim == 4)
         advance = self._gru_after if reset_after else self._gru_before
         products = self._gru_products(run, scales)
-        self._in_parts(lambda rows: self._gru_steps(run, gates, project, products, advance, rows), run, 3)
-        return *self._output(run, run.h), run if keep else None
+        self._side_by_side(lambda rows: self._gru_steps(run, gates, project, products, advance, rows), run, 3)
+        return *self._run_output(run, run.h), run if keep else None
 
     def _gru_products(self, run, scales):
         """Return the products with the recurrent kernel and their dropout masks: one, or z r and h apart."""
         drop, units = run.recurrent_drop, run.units
         per_gate = drop is not None and drop.ndim == 3
         if run.reset_after:
-            return [(self._product(run.recurrent, run.batch, ORDER, scales, None, per_gate), drop)]
+            return [(self._gate_product(run.recurrent, run.batch, ORDER, scales, None, per_gate), drop)]
         first, second = run.recurrent[:, :2 * units], run.recurrent[:, 2 * units:]
         of_gates, of_new = _gru_drops(drop)
         return [
-            (self._product(first, run.batch, (0, 1), scales[:2], None, per_gate), of_gates),
-            (self._product(second, run.batch), of_new),
+            (self._gate_product(first, run.batch, (0, 1), scales[:2], None, per_gate), of_gates),
+            (self._gate_product(second, run.batch), of_new),
         ]
 
     def _gru_steps(self, run, gates, project, products, advance, rows):
@@ -59,10 +60,11 @@ class GruMixin(RecurrentBase):
         scratch = xp.empty((2, batch, run.units), dtype=run.dtype)
         targets = [sums] if run.reset_after else [sums[:2], sums[2:]]
         calls = [
-            product.into(target, self._some(drop, rows)) for (product, drop), target in zip(products, targets)
+            product.into(target, self._of_samples(drop, rows))
+            for (product, drop), target in zip(products, targets)
         ]
         states = self._views(run.h, run.steps, rows)
-        blocks = self._blocks(run.steps, batch * run.units)
+        blocks = self._recurrent_blocks(run.steps, batch * run.units)
         if not run.keep and blocks:
             store = self._gate_steps(run, 3, blocks[0][1], batch)
         for start, stop in blocks:
@@ -134,49 +136,58 @@ class GruMixin(RecurrentBase):
         # Gates in dz: recurrent h, z, r, input h. The first three belong to the recurrent kernel (with its
         # columns turned to h z r), the last three to the kernel: z and r are stored once.
         xp, units = self.xp, run.units
-        dz = self.empty((run.steps, run.batch, 4 * units), run.dtype)
-        recurrent, drop = _h_first(xp, run.recurrent), run.recurrent_drop
+        kernel, drop = _h_first(xp, run.recurrent), run.recurrent_drop
         if drop is not None and drop.ndim == 3:
             drop = xp.stack([drop[2], drop[0], drop[1]])
-        self._in_parts(
-            lambda rows: self._gru_after_back(run, recurrent, drop, dy, dh, dz, wants[1], rows), run, 3
-        )
-        of_kernel, of_recurrent = dz[..., units:], dz[..., :3 * units]
-        dx, dkernel, dbias = self._input_gradients(run, of_kernel, wants[0], wants[2], wants[4])
-        drecurrent = None
-        if wants[3]:
-            drecurrent = _h_last(xp, self._weight_gradient(run.h[:-1], of_recurrent, drop))
-        if wants[4]:
-            inner = dbias.copy()
-            inner[2 * units:] = self._column_sums(dz[..., :units])
-            dbias = xp.stack([dbias, inner])
-        return dx, dh, dkernel, drecurrent, dbias
+        inputs = InputGradients(self, run, 3, wants[0], wants[2], wants[4])
+        recurrent = WeightGradient(self, run.recurrent.shape, run.dtype) if wants[3] else None
+        inner = WeightGradient(self, (1, units), run.dtype) if wants[4] else None
 
-    def _gru_after_back(self, run, recurrent, drop, dy, dh, dz, want_first, rows):
-        """Fill ``dz`` (T, N, 4 * U) for the samples ``rows``; ``dh`` ends as that of the start."""
+        def back(rows):
+            some = self._of_samples(drop, rows)
+            for chunk, dz in self._gru_after_back(run, kernel, dy, dh[rows], some, wants[1], rows):
+                inputs.add(chunk, rows, dz[..., units:])
+                if recurrent is not None:
+                    recurrent.add(rows, run.h[chunk, rows], dz[..., :3 * units], some)
+                if inner is not None:
+                    ones = run.x[(0,) * (run.x.ndim - 3)][chunk, rows, -1:]
+                    inner.add(rows, ones, dz[..., :units])
+
+        self._side_by_side(back, run, 3)
+        dx, dkernel, dbias = inputs.result()
+        if inner is not None:
+            dbias = xp.stack([dbias, xp.concatenate([dbias[:2 * units], inner.total()[0]])])
+        return dx, dh, dkernel, None if recurrent is None else _h_last(xp, recurrent.total()), dbias
+
+    def _gru_after_back(self, run, kernel, dy, dh, drop, want_first, rows):
+        """Yield chunks of steps, last first, with their gradients (T, N, 4 * U).
+
+        ``dh`` ends as the gradient of the first state.
+        """
         xp = self.xp
         add, multiply = xp.add, xp.multiply
-        dh, dz = dh[rows], dz[:, rows]
         batch, units = dh.shape
-        back = self._back(recurrent, 3, dh, self._some(drop, rows))
+        back = self._state_back(kernel, 3, dh, drop)
         passed = xp.empty_like(dh)
-        store = None
-        for start, stop in reversed(self._blocks(run.steps, dh.size)):
-            if store is None or store.shape[1] < stop - start:
-                store = self.empty((6, stop - start, batch, units), run.dtype)
-            factors, keep = self._gru_after_factors(run, slice(start, stop), rows, store[:, :stop - start])
-            block = dz[start:stop]
-            steps = list(zip(range(start, stop), block[..., :3 * units], keep, factors.swapaxes(0, 1),
-                             block.reshape(stop - start, batch, 4, units).swapaxes(1, 2)))
-            for t, d, z, factor, gates in reversed(steps):
-                if dy is not None:
-                    add(dh, dy[t, rows], out=dh)
-                multiply(factor, dh, out=gates)
+        for block, dz, store, chunk in self._walk_back(run, batch, 4, factors=6):
+            if chunk is not None:
+                yield chunk
+                continue
+            factors, keep = self._gru_after_factors(run, block, rows, store)
+            steps = list(zip(
+                range(block.start, block.stop), dz[..., :3 * units], keep, factors.swapaxes(0, 1),
+                dz.reshape(len(dz), batch, 4, units).swapaxes(1, 2),
+                itertools.repeat(None) if dy is None else dy[block, rows],
+            ))
+            for t, d, z, factor, gates, above in reversed(steps):
+                if above is not None:
+                    add(dh, above, dh)
+                multiply(factor, dh, gates)
                 if not t and not want_first:
                     break
-                multiply(dh, z, out=passed)
+                multiply(dh, z, passed)
                 back(d)
-                add(dh, passed, out=dh)
+                add(dh, passed, dh)
 
     def _gru_after_factors(self, run, block, rows, store):
         """Return for a block: d gate sums h z r and d input h by d h (4, T, N, U), d h before by d h."""
@@ -206,53 +217,62 @@ class GruMixin(RecurrentBase):
         return store
 
     def _gru_before_backward(self, run, dy, dh, wants):
-        xp, units = self.xp, run.units
-        dz = self.empty((run.steps, run.batch, 3 * units), run.dtype)
-        self._in_parts(lambda rows: self._gru_before_back(run, dy, dh, dz, wants[1], rows), run, 3)
-        dx, dkernel, dbias = self._input_gradients(run, dz, wants[0], wants[2], wants[4])
+        units, dtype = run.units, run.dtype
+        drops = _gru_drops(run.recurrent_drop)
+        inputs = InputGradients(self, run, 3, wants[0], wants[2], wants[4])
+        of_gates = WeightGradient(self, (units, 2 * units), dtype) if wants[3] else None
+        of_new = WeightGradient(self, (units, units), dtype) if wants[3] else None
+
+        def back(rows):
+            some = [self._of_samples(drop, rows) for drop in drops]
+            for chunk, dz in self._gru_before_back(run, dy, dh[rows], some, wants[1], rows):
+                inputs.add(chunk, rows, dz)
+                if wants[3]:
+                    of_gates.add(rows, run.h[chunk, rows], dz[..., :2 * units], some[0])
+                    of_new.add(rows, run.inner[chunk, rows], dz[..., 2 * units:], some[1])
+
+        self._side_by_side(back, run, 3)
+        dx, dkernel, dbias = inputs.result()
         drecurrent = None
         if wants[3]:
-            of_gates, of_new = _gru_drops(run.recurrent_drop)
-            drecurrent = xp.concatenate([
-                self._weight_gradient(run.h[:-1], dz[..., :2 * units], of_gates),
-                self._weight_gradient(run.inner, dz[..., 2 * units:], of_new),
-            ], axis=1)
+            drecurrent = self.xp.concatenate([of_gates.total(), of_new.total()], axis=1)
         return dx, dh, dkernel, drecurrent, dbias
 
-    def _gru_before_back(self, run, dy, dh, dz, want_first, rows):
-        """Fill ``dz`` (T, N, 3 * U) for the samples ``rows``; ``dh`` ends as that of the start."""
+    def _gru_before_back(self, run, dy, dh, drops, want_first, rows):
+        """Yield chunks of steps, last first, with the gradient of their gate sums (T, N, 3 * U).
+
+        ``dh`` ends as the gradient of the first state.
+        """
         xp = self.xp
         add, multiply = xp.add, xp.multiply
-        dh, dz = dh[rows], dz[:, rows]
         batch, units = dh.shape
-        of_gates, of_new = (self._some(drop, rows) for drop in _gru_drops(run.recurrent_drop))
         through, dinner, scratch = xp.empty_like(dh), xp.empty_like(dh), xp.empty_like(dh)
-        back_gates = self._back(run.recurrent[:, :2 * units], 2, through, of_gates)
-        back_new = self._back(run.recurrent[:, 2 * units:], 1, dinner, of_new)
-        store = None
-        for start, stop in reversed(self._blocks(run.steps, dh.size)):
-            if store is None or store.shape[1] < stop - start:
-                store = self.empty((5, stop - start, batch, units), run.dtype)
-            factors, keep = self._gru_before_factors(run, slice(start, stop), rows, store[:, :stop - start])
-            block = dz[start:stop]
+        back_gates = self._state_back(run.recurrent[:, :2 * units], 2, through, drops[0])
+        back_new = self._state_back(run.recurrent[:, 2 * units:], 1, dinner, drops[1])
+        for block, dz, store, chunk in self._walk_back(run, batch, 3, factors=5):
+            if chunk is not None:
+                yield chunk
+                continue
+            factors, keep = self._gru_before_factors(run, block, rows, store)
             steps = list(zip(
-                range(start, stop), block[..., :2 * units], block[..., :units], block[..., units:2 * units],
-                block[..., 2 * units:], *factors, run.gates[1, start:stop, rows], keep,
+                range(block.start, block.stop), dz[..., :2 * units], dz[..., :units],
+                dz[..., units:2 * units], dz[..., 2 * units:], *factors, run.gates[1, block, rows], keep,
+                itertools.repeat(None) if dy is None else dy[block, rows],
             ))
-            for t, d_gates, d_z, d_r, d_new, of_z, of_r, of_n, r, z in reversed(steps):
-                if dy is not None:
-                    add(dh, dy[t, rows], out=dh)
-                multiply(of_n, dh, out=d_new)
-                multiply(of_z, dh, out=d_z)
+            for t, d_gates, d_z, d_r, d_new, of_z, of_r, of_n, r, z, above in reversed(steps):
+                if above is not None:
+                    add(dh, above, dh)
+                multiply(of_n, dh, d_new)
+                multiply(of_z, dh, d_z)
                 back_new(d_new)
-                multiply(of_r, dinner, out=d_r)
+                multiply(of_r, dinner, d_r)
                 if not t and not want_first:
                     break
                 back_gates(d_gates)
-                multiply(dh, z, out=dh)
-                multiply(dinner, r, out=scratch)
-                add(dh, scratch, out=dh)
-                add(dh, through, out=dh)
+                multiply(dh, z, dh)
+                multiply(dinner, r, scratch)
+                add(dh, scratch, dh)
+                add(dh, through, dh)
 
     def _gru_before_factors(self, run, block, rows, store):
         """Return for a block: d z by d h, d r by d (r h), d h sum by d h (3, T, N, U), d h before by d h."""

@@ -6,6 +6,7 @@ import itertools
 
 from .recurrent_base import RecurrentBase
 from .recurrent_gates import ACTIVATIONS, SLOPES, Gates
+from .recurrent_gradients import InputGradients, WeightGradient
 
 ORDER = (0, 1, 3, 2)  # i f o c inside, where the three of one activation are neighbours; i f c o outside
 
@@ -21,19 +22,23 @@ class LstmMixin(RecurrentBase):
         keep=True, **settings,
     ):
         """Run an LSTM over ``x`` (N, T, D)."""
-        run = self._start(x, h0, kernel, recurrent, bias, keep=keep, **settings)
+        run = self._start_run(x, h0, kernel, recurrent, bias, keep=keep, **settings)
         run.activation, run.recurrent_activation = activation, recurrent_activation
         gates = Gates(self.xp, [recurrent_activation] * 3 + [activation], x.dtype)
-        run.h = self._states(run, h0, keep or run.return_sequences)
+        run.h = self._state_steps(run, h0, keep or run.return_sequences)
         c = self.xp.zeros(run.h.shape[1:], run.dtype) if c0 is None else c0.copy()
         run.gates = self._gate_steps(run, 5, run.steps, run.batch) if keep else None
         run.squashed = self.empty((run.steps, run.batch, run.units), run.dtype) if keep else None
         x, drop = self._in_order(run.x, 4), self._in_order(run.recurrent_drop, 3)
-        project = self._product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
+        project = self._gate_product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
         per_gate = drop is not None and drop.ndim == 3
-        recur = self._product(recurrent, run.batch, ORDER, gates.scales, None, per_gate)
-        self._in_parts(lambda rows: self._lstm_steps(run, x, c, drop, gates, project, recur, rows), run, 4)
-        y, h = self._output(run, run.h)
+        recur = self._gate_product(recurrent, run.batch, ORDER, gates.scales, None, per_gate)
+
+        def forward(rows):
+            self._lstm_steps(run, x, c, drop, gates, project, recur, rows)
+
+        self._side_by_side(forward, run, 4)
+        y, h = self._run_output(run, run.h)
         return y, h, c, run if keep else None
 
     def _in_order(self, array, axes: int):
@@ -48,9 +53,9 @@ class LstmMixin(RecurrentBase):
         batch = rows.stop - rows.start
         sums = xp.empty((4, batch, run.units), dtype=run.dtype)
         products = xp.empty((2, batch, run.units), dtype=run.dtype)
-        product = recur.into(sums, self._some(drop, rows))
+        product = recur.into(sums, self._of_samples(drop, rows))
         states = self._views(run.h, run.steps, rows)
-        blocks = self._blocks(run.steps, products[0].size)
+        blocks = self._recurrent_blocks(run.steps, products[0].size)
         store = None if run.keep or not blocks else self._gate_steps(run, 5, blocks[0][1], batch)
         c = c[rows]
         for start, stop in blocks:
@@ -87,30 +92,38 @@ class LstmMixin(RecurrentBase):
         """Return gradients of x, h0, c0, kernel, recurrent kernel, bias."""
         dy, dh = self._output_gradient(run, dy, dh)
         dc = self._state_gradient(run, dc)
-        dz = self.empty((run.steps, run.batch, 4 * run.units), run.dtype)
-        self._in_parts(lambda rows: self._lstm_back(run, dy, dh, dc, dz, wants[1], rows), run, 4)
-        dx, dkernel, dbias = self._input_gradients(run, dz, wants[0], wants[3], wants[5])
-        drecurrent = self._weight_gradient(run.h[:-1], dz, run.recurrent_drop) if wants[4] else None
-        return dx, dh, dc, dkernel, drecurrent, dbias
+        inputs = InputGradients(self, run, 4, wants[0], wants[3], wants[5])
+        recurrent = WeightGradient(self, run.recurrent.shape, run.dtype) if wants[4] else None
 
-    def _lstm_back(self, run, dy, dh, dc, dz, want_first, rows):
-        """Fill ``dz`` (T, N, 4 * U) for the samples ``rows``; ``dh`` and ``dc`` end as those of the start."""
-        dh, dc, dz = dh[rows], dc[rows], dz[:, rows]
+        def back(rows):
+            drop = self._of_samples(run.recurrent_drop, rows)
+            for chunk, dz in self._lstm_back(run, dy, dh[rows], dc[rows], drop, wants[1], rows):
+                inputs.add(chunk, rows, dz)
+                if recurrent is not None:
+                    recurrent.add(rows, run.h[chunk, rows], dz, drop)
+
+        self._side_by_side(back, run, 4)
+        dx, dkernel, dbias = inputs.result()
+        return dx, dh, dc, dkernel, None if recurrent is None else recurrent.total(), dbias
+
+    def _lstm_back(self, run, dy, dh, dc, drop, want_first, rows):
+        """Yield chunks of steps, last first, with the gradient of their gate sums (T, N, 4 * U).
+
+        ``dh`` and ``dc`` end as the gradients of the first states.
+        """
         batch, units = dh.shape
-        back = self._back(run.recurrent, 4, dh, self._some(run.recurrent_drop, rows))
+        back = self._state_back(run.recurrent, 4, dh, drop)
         scratch = self.xp.empty_like(dh)
-        store = None
-        for start, stop in reversed(self._blocks(run.steps, dh.size)):
-            if store is None or store.shape[1] < stop - start:
-                store = self.empty((9, stop - start, batch, units), run.dtype)
-            parts = self._lstm_factors(run, slice(start, stop), rows, store[:, :stop - start])
-            factors, carry, forget = parts
-            block = dz[start:stop]
-            gates = block.reshape(stop - start, batch, 4, units).swapaxes(1, 2)
+        for block, dz, store, chunk in self._walk_back(run, batch, 4, factors=9):
+            if chunk is not None:
+                yield chunk
+                continue
+            factors, carry, forget = self._lstm_factors(run, block, rows, store)
+            gates = dz.reshape(len(dz), batch, 4, units).swapaxes(1, 2)
             steps = list(zip(
-                range(start, stop), block, gates[:, :3], gates[:, 3], factors[:3].swapaxes(0, 1), factors[3],
-                carry, forget, itertools.repeat(None) if dy is None else dy[start:stop, rows],
-                run.hold[start:],
+                range(block.start, block.stop), dz, gates[:, :3], gates[:, 3], factors[:3].swapaxes(0, 1),
+                factors[3], carry, forget, itertools.repeat(None) if dy is None else dy[block, rows],
+                run.hold[block],
             ))
             self._lstm_retreat(dh, dc, scratch, back, want_first, rows, reversed(steps))
 

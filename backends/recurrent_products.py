@@ -78,36 +78,40 @@ class Product:
         for piece in self._pieces(out.shape[2]):
             self.xp.matmul(self._source(source, *piece), self.panels, out=self._target(out, *piece))
 
-    def into(self, out, drop=None):
+    def into(self, out, drop=None, per_gate=False):
         """Return ``f(source)`` that writes the product of one step (N, K) into ``out`` (G, N, U).
 
-        ``drop`` holds factors for ``source``: (N, K), or (G, N, K) for each gate its own.
+        ``drop`` holds factors for ``source``: (N, K), or (G, N, K) for each gate its own. With ``per_gate``
+        the source itself is (G, N, K).
         """
-        xp, run = self.xp, self._into(out)
+        xp = self.xp
         if drop is None:
-            return run
-        kept = xp.empty_like(drop)
-        return lambda source: run(xp.multiply(source, drop, out=kept))
+            return self._into(out, per_gate)
+        run, kept = self._into(out, drop.ndim == 3), xp.empty_like(drop)
+        return lambda source: run(xp.multiply(source, drop, kept))
 
-    def _into(self, out):
+    def _into(self, out, per_gate: bool):
         matmul, panels = self.xp.matmul, self.panels
-        gates, batch, width = out.shape
+        batch, inner = out.shape[1], panels.shape[2]
         matrix = panels.transpose(2, 0, 1, 3)
-        if batch == 1 and matrix.flags.c_contiguous:
-            matrix, line = matrix.reshape(len(matrix), -1), out.reshape(1, -1)  # ``dot`` starts quickest
+        if batch == 1 and not per_gate and matrix.flags.c_contiguous:
+            matrix, line = matrix.reshape(inner, -1), out.reshape(1, -1)  # ``dot`` starts quickest
             return lambda source: source.dot(matrix, line)
         pieces = self._pieces(batch)
-        targets = [self._target(out[:, None], *piece) for piece in pieces]
-        if len(pieces) == 1 and pieces[0][2] == batch:
-            target = targets[0][0, 0]
-            return lambda source: matmul(source if source.ndim == 2 else source[:, None], panels, out=target)
+        targets = [self._target(out[:, None], *piece)[0] for piece in pieces]
+        if len(pieces) > 1 or per_gate:
+            return lambda source: self._run(source[..., None, :, :], pieces, targets)
+        target, rows = targets[0], pieces[0][2]
+        count = batch // rows
+        if count == 1:
+            target = target[0]
+            return lambda source: matmul(source, panels, target)
+        shape = (count, 1, 1, rows, inner)
+        return lambda source: matmul(source.reshape(shape), panels, target)
 
-        def run(source):
-            source = source[..., None, :, :]
-            for piece, target in zip(pieces, targets):
-                matmul(self._source(source, *piece), panels, out=target)
-
-        return run
+    def _run(self, source, pieces, targets) -> None:
+        for piece, target in zip(pieces, targets):
+            self.xp.matmul(self._source(source, *piece), self.panels, out=target[None])
 
     def _pieces(self, batch: int) -> list[tuple[int, int, int]]:
         """Cut ``batch`` rows evenly: (start, stop, rows of a piece), the remainder on its own."""
