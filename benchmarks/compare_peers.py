@@ -42,7 +42,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
                         help=f"among {', '.join(SHARES)} (default: all)")
     parser.add_argument("--threads", type=int, default=None, help="of every peer (default: as it likes)")
     parser.add_argument("--rounds", type=int, default=9, help="samples of each peer, at most")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for the samples of one workload, about")
+    parser.add_argument("--seconds", type=float, default=30.0, help="for the samples of one workload, about")
     parser.add_argument("--cold", type=int, default=3, help="fresh processes per peer for the cold start")
     parser.add_argument("--quick", action="store_true", help="three short rounds, to see that all works")
     parser.add_argument("--python", nargs="+", default=[], metavar="PEER=PATH", help="interpreters of peers")
