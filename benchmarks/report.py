@@ -114,9 +114,14 @@ def times_table(run: dict, kind: str) -> str:
         row = [name]
         for letter in WORKLOADS:
             t = run["workloads"].get(letter, {}).get("times", {}).get(kind, {}).get(name)
-            row.append("" if t is None else f"{t['median'] * 1e3:.3g}")
+            row.append("" if t is None else _short(t["median"] * 1e3))
         rows.append(row)
     return table([f"{setting(run)}, ms", *WORKLOADS], rows)
+
+
+def _short(value: float) -> str:
+    """Return a number with three digits that count."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def memory_table(run: dict) -> str:
@@ -195,10 +200,12 @@ def chart(runs: list[dict], path: Path) -> str:
             places = [j for j, k in enumerate(letters) if name in times[k]]
             found = [ratio(times[letters[j]][name], times[letters[j]][OURS]) for j in places]
             spread = [[r["ratio"] - r["low"] for r in found], [r["high"] - r["ratio"] for r in found]]
-            axes.bar([j + (i + 0.5) / (len(names) + 1) - 0.5 for j in places], [r["ratio"] for r in found],
-                     0.9 / (len(names) + 1), yerr=spread, label=name, error_kw={"linewidth": 0.7})
+            width = 1 / (len(names) + 1)
+            axes.bar([j + (i + 1) * width - 0.5 for j in places], [r["ratio"] - 1 for r in found], 0.9 * width,
+                     bottom=1, yerr=spread, label=name, error_kw={"linewidth": 0.7})
         axes.axhline(1.0, color="black", linewidth=0.8)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xticks(range(len(letters)), letters)
         axes.set_ylabel("time per step / ours")
         axes.set_title(f"{setting(run)}: above 1 gpukeras is faster")
