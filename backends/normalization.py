@@ -248,6 +248,90 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
         self.side_by_side(run, walk.count, 5 * SECONDS * x.size)
         return dx
 
+    # ---- rows -------------------------------------------------------------------------------------
+    def layer_norm_forward(self, x, gamma, beta, epsilon, center=True):
+        if x.size <= self._small or not x.flags.c_contiguous or type(x) is not np.ndarray:
+            return super().layer_norm_forward(x, gamma, beta, epsilon, center)
+        walk = _Walk(x, self._strip // 2)
+        y = self.empty(x.shape, x.dtype)
+        mean, r = np.zeros((2, len(x), 1), x.dtype)
+        scale, offset = walk.tile(gamma), walk.tile(beta)
+        unsafe = []
+
+        def run(start, stop):
+            for part, w in walk.strips(start, stop):
+                rows, source, target = walk.lines(part), walk.lines_of(x, part), walk.lines_of(y, part)
+                var = np.vecdot(source, source)[:, None] / x.shape[1]
+                if center:
+                    mean[rows] = self.row_sum(source) / x.shape[1]
+                    square = mean[rows] * mean[rows]
+                    var -= square
+                    if (square > 16 * np.maximum(var, 0)).any():  # the difference has lost digits
+                        unsafe.append(start)
+                        return
+                np.maximum(var, 0, out=var)
+                r[rows] = 1 / np.sqrt(var + epsilon)
+                np.multiply(source, r[rows], out=target)
+                if center:
+                    np.subtract(target, mean[rows] * r[rows], out=target)
+                wide = walk.rows(y, part, w)
+                if scale is not None:
+                    np.multiply(wide, scale[:w], out=wide)
+                if offset is not None:
+                    np.add(wide, offset[:w], out=wide)
+
+        self.side_by_side(run, walk.count, 8 * SECONDS * x.size)
+        if unsafe:
+            return super().layer_norm_forward(x, gamma, beta, epsilon, center)
+        return y, _SeenRows(x, mean, r, gamma, center)
+
+    def layer_norm_backward(self, dy, cache, need_dx=True):
+        if not isinstance(cache, _SeenRows):
+            return super().layer_norm_backward(dy, cache, need_dx)
+        x, mean, r, gamma, center = cache
+        dy = np.ascontiguousarray(dy, x.dtype)
+        walk = _Walk(x, self._strip // 2)
+        scale, n = walk.tile(gamma), x.shape[1]
+        dx = self.empty(x.shape, x.dtype) if need_dx else None
+        found = {}
+
+        def run(start, stop):
+            sums = found[start] = np.zeros((2, n))
+            for part, w in walk.strips(start, stop):
+                rows, source, d = walk.lines(part), walk.lines_of(x, part), walk.lines_of(dy, part)
+                m, inverse = mean[rows], r[rows]
+                product = np.multiply(d, source, out=self.scratch(d.shape, d.dtype))
+                sums[0] += np.dot(inverse[:, 0], product) - np.dot((m * inverse)[:, 0], d)
+                sums[1] += np.dot(self.ones(len(d), d.dtype), d)
+                if not need_dx:
+                    continue
+                # dx = r (g - mean(g) - xhat mean(g xhat)), of which the sums come first
+                g = walk.lines_of(dx, part)
+                if scale is None:
+                    g[...] = d
+                else:
+                    np.multiply(walk.rows(dy, part, w), scale[:w], out=walk.rows(dx, part, w))
+                total = self.row_sum(g) / n if center else 0
+                along = inverse * inverse * inverse * (np.vecdot(g, source)[:, None] / n - m * total)
+                np.multiply(g, inverse, out=g)
+                g -= np.multiply(source, along, out=product)
+                if center:
+                    g += m * along - inverse * total
+
+        self.side_by_side(run, walk.count, 10 * SECONDS * x.size)
+        sums = sum(found[start] for start in sorted(found)).astype(x.dtype)
+        return dx, sums[0], sums[1]
+
+
+class _SeenRows(NamedTuple):
+    """What the backward pass of layer normalisation needs."""
+
+    x: np.ndarray
+    mean: np.ndarray  # (M, 1), zeros where the mean was not subtracted
+    r: np.ndarray
+    gamma: np.ndarray | None
+    center: bool
+
 
 class _Walk:
     """A way through a contiguous matrix (M, C) as rows of ``width`` elements, a whole number of columns each.
@@ -280,6 +364,13 @@ class _Walk:
 
     def rows(self, x, part: slice, width: int):
         return x.reshape(-1)[part].reshape(-1, width)
+
+    def lines(self, part: slice) -> slice:
+        """Return which rows of the matrix itself a strip holds."""
+        return slice(part.start // self.columns, part.stop // self.columns)
+
+    def lines_of(self, x, part: slice):
+        return x.reshape(-1)[part].reshape(-1, self.columns)
 
     def tile(self, vector):
         """Return a vector of one element for each column, repeated to the width; ``None`` stays."""

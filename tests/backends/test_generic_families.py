@@ -130,6 +130,30 @@ def test_large_batch_norm(monkeypatch, shape, offset):
     np.testing.assert_allclose(half, (want[0] - b) / g, 2e-4, 2e-4 / abs(g).min())
 
 
+@pytest.mark.parametrize("shape", [(3000, 7), (700, 64), (4, 9000), (1, 70000)])
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_large_layer_norm(monkeypatch, shape, offset, center, affine):
+    monkeypatch.setattr(type(NUMPY), "_strip", 20000)
+    monkeypatch.setattr(type(NUMPY), "_small", 0)
+    x, dy = RNG.standard_normal((2, *shape)).astype("float32").astype("float64")
+    x = (x + offset).astype("float32").astype("float64")
+    g, b = RNG.standard_normal((2, shape[1])) if affine else (None, None)
+    want = GENERIC.layer_norm_forward(x, g, b, 0.01, center)
+    grads = GENERIC.layer_norm_backward(dy, want[1])
+    for kind, tol in (("float64", 1e-9), ("float32", 5e-4)):
+        x, dy, g, b = (a if a is None else a.astype(kind) for a in (x, dy, g, b))
+        y, cache = NUMPY.layer_norm_forward(x, g, b, 0.01, center)
+        assert y.dtype == kind
+        np.testing.assert_allclose(y, want[0], tol, tol)
+        found = NUMPY.layer_norm_backward(dy, cache)
+        for a, c in zip(found, grads):
+            assert a.dtype == kind
+            np.testing.assert_allclose(a, c, tol, tol * max(1, abs(c).max()))
+        assert NUMPY.layer_norm_backward(dy, cache, need_dx=False)[0] is None
+
+
 def test_constant_columns():
     """No deviation, of large and of no values: normalised to zero."""
     x = np.ones((1000, 64), "float32") * np.arange(64, dtype="float32")
