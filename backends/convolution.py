@@ -41,7 +41,7 @@ class ConvolutionMixin(ColumnsMixin):
             half = [a if a is None else a.astype(np.float32) for a in (x, w, bias)]
             return self.conv_forward(half[0], half[1], windows, groups, half[2], activation).astype(x.dtype)
         xp = self.xp
-        y = xp.empty((len(x), *windows.out, w.shape[-1]), x.dtype)
+        y = self.empty((len(x), *windows.out, w.shape[-1]), x.dtype)
         way = self._conv_way("forward", x.shape, w.shape, windows, groups, x.dtype)
         finish = _Finish(self, bias, activation)
         if way == "depthwise":
@@ -68,7 +68,7 @@ class ConvolutionMixin(ColumnsMixin):
         if way == "depthwise":
             return self._depthwise_backward_data(xp.ascontiguousarray(dy), w, windows, groups)
         if way == "grouped":
-            dx = xp.empty(shape, dy.dtype)
+            dx = self.empty(shape, dy.dtype)
             for i, dys, ws in _groups(xp, dy, w, groups, of_outputs=True):
                 dx[..., i] = self.conv_backward_data(dys, ws, windows)
             return dx
@@ -116,7 +116,7 @@ class ConvolutionMixin(ColumnsMixin):
         dy = xp.ascontiguousarray(dy).reshape(-1, filters)
         if activation is None:
             return dy.reshape(y.shape), (self.column_sum(dy) if with_bias else None)
-        dz = xp.empty_like(dy)
+        dz = self.empty(dy.shape, dy.dtype)
         y = xp.ascontiguousarray(y)
         parts = self._conv_plan(len(dy), 1, filters * dy.itemsize, 30 * dy.size)
         sums = xp.zeros((len(parts), filters), dy.dtype)
@@ -219,7 +219,7 @@ class ConvolutionMixin(ColumnsMixin):
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
         matrix = self._transposed(w.reshape(taps * channels, filters))
-        dx = xp.zeros((len(dy), *windows.size, channels), dy.dtype)
+        dx = self.empty((len(dy), *windows.size, channels), dy.dtype)
         row = math.prod(windows.out[1:]) * taps * channels
         inside = inner_slices(windows)
         every = (slice(None),) * (1 + len(windows.window))  # image and position
@@ -246,6 +246,8 @@ class ConvolutionMixin(ColumnsMixin):
         )
         if math.prod(windows.out):
             self._conv_run(run, parts)
+        else:
+            dx[...] = 0
         return dx
 
     def _conv_phases(self, dy, w, windows: Windows):
@@ -254,7 +256,7 @@ class ConvolutionMixin(ColumnsMixin):
         Among those inputs it is a convolution with steps of one, with a part of the mirrored kernel.
         """
         xp = self.xp
-        dx = xp.empty((len(dy), *windows.size, w.shape[-2]), dy.dtype)
+        dx = self.empty((len(dy), *windows.size, w.shape[-2]), dy.dtype)
         for places, taps, back in phases(windows):
             if taps is None:
                 dx[places] = 0
