@@ -201,8 +201,9 @@ def chart(runs: list[dict], path: Path) -> str:
             found = [ratio(times[letters[j]][name], times[letters[j]][OURS]) for j in places]
             spread = [[r["ratio"] - r["low"] for r in found], [r["high"] - r["ratio"] for r in found]]
             width = 1 / (len(names) + 1)
-            axes.bar([j + (i + 1) * width - 0.5 for j in places], [r["ratio"] - 1 for r in found], 0.9 * width,
-                     bottom=1, yerr=spread, label=name, error_kw={"linewidth": 0.7})
+            middles = [j + (i + 1) * width - 0.5 for j in places]
+            axes.bar(middles, [r["ratio"] - 1 for r in found], 0.9 * width, bottom=1, yerr=spread, label=name,
+                     error_kw={"linewidth": 0.7})
         axes.axhline(1.0, color="black", linewidth=0.8)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
