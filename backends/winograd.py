@@ -29,6 +29,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import threads
+from .convolution_choice import winograd_seconds
 from .window_shapes import Windows
 
 # Finite points of each tile; infinity comes on top. For m = 4 the textbook's 0, 1, -1, 2, -2 have four times
@@ -36,8 +37,8 @@ from .window_shapes import Windows
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 11 / 16, -11 / 16, 3 / 2, -3 / 2)}
 # Bytes of a block of tiles, inputs and products at all points: more where the kernels are large, because they
 # are read once for each block.
-BLOCK_LEAST, BLOCK_MOST = 3 << 20, 16 << 20
-SPEED = 4e10  # products per second of one thread, to estimate whether splitting pays
+BLOCK_LEAST, BLOCK_MOST = 3 << 20, 20 << 20
+KERNEL_SECONDS = 3e-10  # to transform a kernel, for each of its values at all points
 
 
 class Transforms(NamedTuple):
@@ -81,106 +82,96 @@ class NumpyWinogradMixin:
 
     def _winograd_forward(self, x, w, windows: Windows, tile: int, y, finish) -> None:
         """Write the convolution of ``x`` and ``w`` into ``y`` and ``finish`` every block of it."""
-        if not y.size:
-            return
-        c, f = w.shape[-2:]
-        matrices = transforms(tile, x.dtype.name)
-        size = tile + 2
-        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(9, c, f)
-        rows, across = _tiles(windows, tile)
-        total = len(x) * rows
-        seconds = total * across * size * size * c * f / SPEED
-        parts = threads.split(total, seconds)
-        most = _block_rows(size, across, c, f, x.itemsize)
-        kernels = None  # at all points; with one block of tiles they are made when needed and stay in cache
-        if total > most or len(parts) > 1:
-            kernels = np.empty((size, size, c, f), x.dtype)
-            threads.parallel(
-                lambda start, stop: _to_points(w[:, start:stop], matrices.kernel, kernels[:, :, start:stop]),
-                threads.split(c, size**3 * c * f / SPEED),
-            )
-
-        def part(start, stop):
-            for images, band in _blocks(start, stop, rows, most):
-                block = _Block(self, images, band, across, tile, x.dtype)
-                lines = block.lines(x, matrices.data, windows.lows, slot=10)
-                sums = block.buffer((*block.shape, size, tile, across * f), slot=11)
-                for points in block.steps(size, c + f):
-                    if kernels is None:
-                        kernel = block.buffer((points.stop - points.start, size, c, f), slot=14)
-                        _to_points(w, matrices.kernel[points], kernel)
-                    else:
-                        kernel = kernels[points]
-                    values = block.values(lines[:, :, points], matrices.data, slot=12)
-                    products = block.buffer((*values.shape[:-1], f), slot=13)
-                    np.matmul(values, kernel, out=products)
-                    products = products.reshape(-1, size, *block.shape, across * f).transpose(2, 3, 0, 1, 4)
-                    np.matmul(matrices.output, products, out=sums[:, :, points])
-                block.write(sums, matrices.output, y)
-                finish(y[images, band.start * tile : band.stop * tile].reshape(-1, f))
-
-        threads.parallel(part, parts)
+        if y.size:
+            work = _Work(self, windows, tile, x, w.shape)
+            x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(9, *w.shape[2:])
+            if work.total <= work.most:
+                _forward_block(work, x, w, y, finish)
+            else:
+                _forward_blocks(work, x, w, y, finish)
 
     def _winograd_kernel(self, x, dy, windows: Windows, tile: int, dw) -> None:
-        """Write the gradient of the kernel into ``dw``.
-
-        The parts of several threads are points, not images: none has to be added to another.
-        """
-        if not dy.size:
+        """Write the gradient of the kernel into ``dw``."""
+        if dy.size:
+            work = _Work(self, windows, tile, x, dw.shape)
+            _kernel(work, np.ascontiguousarray(x), np.ascontiguousarray(dy), dw)
+        else:
             dw[...] = 0
-            return
-        c, f = dw.shape[-2:]
-        matrices = transforms(tile, x.dtype.name)
-        size = tile + 2
-        spread = np.ascontiguousarray(matrices.output.T)
-        x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
-        rows, across = _tiles(windows, tile)
-        most = _block_rows(size, across, c, f, x.itemsize)
-        blocks = list(_blocks(0, len(x) * rows, rows, most))
-        halfway = np.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
 
-        def part(start, stop):
-            sums = None
-            for images, band in blocks:
-                block = _Block(self, images, band, across, tile, x.dtype)
-                if sums is None:
-                    kept = block.steps(stop - start, c + f)[0].stop if len(blocks) == 1 else stop - start
-                    sums = block.buffer((kept, size, c, f), slot=14)
-                lines = block.lines(x, matrices.data[start:stop], windows.lows, slot=10)
-                slopes = block.lines(dy, spread[start:stop], (0, 0), slot=11)
-                for points in block.steps(stop - start, c + f):
-                    values = block.values(lines[:, :, points], matrices.data, slot=12).swapaxes(2, 3)
-                    others = block.values(slopes[:, :, points], spread, slot=13)
-                    own = sums[points] if len(sums) > 1 else sums
-                    if (images, band) == blocks[0]:
-                        np.matmul(values, others, out=own)
-                    else:
-                        own += np.matmul(values, others)
-                    if (images, band) == blocks[-1]:
-                        found = halfway[start:stop][points].swapaxes(1, 2)
-                        np.matmul(matrices.back, own.swapaxes(1, 2), out=found)
 
-        seconds = len(x) * rows * across * size * size * c * f / SPEED
-        threads.parallel(part, threads.split(size, seconds))
-        halfway = halfway.reshape(size, 3 * c, f).swapaxes(0, 1)
-        np.matmul(matrices.back, halfway, out=dw.reshape(3, 3 * c, f).swapaxes(0, 1))
+def _forward_block(work, x, w, y, finish) -> None:
+    """Compute all in one block: threads share out the points, the values of kernels stay in cache."""
+    block = _Block(work, slice(0, len(x)), slice(0, work.rows))
+    sums = block.buffer(block.sums_shape, slot=11)
+
+    def part(start, stop):
+        lines = block.lines(x, work.matrices.data[start:stop], work.lows, slot=10)
+        for step in block.steps(stop - start):
+            own = slice(start + step.start, start + step.stop)
+            kernels = block.buffer((step.stop - step.start, work.size, work.c, work.f), slot=14)
+            _to_points(w, work.matrices.kernel[own], kernels)
+            block.multiply(lines[:, :, step], kernels, sums[:, :, own])
+
+    threads.parallel(part, threads.split(work.size, work.seconds))
+    block.write(sums, y)
+    finish(y.reshape(-1, work.f))
+
+
+def _forward_blocks(work, x, w, y, finish) -> None:
+    """Compute block by block, with the values of kernels at all points; threads share out the blocks."""
+    size, tile, c, f = work.size, work.tile, work.c, work.f
+    kernels = np.empty((size, size, c, f), x.dtype)
+    channels = threads.split(c, KERNEL_SECONDS * kernels.size)
+    threads.parallel(lambda a, z: _to_points(w[:, a:z], work.matrices.kernel, kernels[:, :, a:z]), channels)
+
+    def part(start, stop):
+        for images, band in _blocks(start, stop, work.rows, work.most):
+            block = _Block(work, images, band)
+            sums = block.buffer(block.sums_shape, slot=11)
+            lines = block.lines(x, work.matrices.data, work.lows, slot=10)
+            for step in block.steps(size):
+                block.multiply(lines[:, :, step], kernels[step], sums[:, :, step])
+            block.write(sums, y)
+            finish(y[images, band.start * tile : band.stop * tile].reshape(-1, f))
+
+    finer = math.ceil(work.total / (work.most * threads.get_threads()))  # parts of about a block
+    threads.parallel(part, threads.split(work.total, work.seconds, finer=finer))
+
+
+def _kernel(work, x, dy, dw) -> None:
+    """Write the gradient of the kernel; threads share out the points, so that no sums need to be added."""
+    size, c, f, matrices = work.size, work.c, work.f, work.matrices
+    spread = np.ascontiguousarray(matrices.output.T)
+    blocks = [_Block(work, *found) for found in _blocks(0, work.total, work.rows, work.most)]
+    halfway = np.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
+
+    def part(start, stop):
+        # With one block each step needs its sums only once: they stay in cache.
+        kept = blocks[0].steps(stop - start)[0].stop if len(blocks) == 1 else stop - start
+        sums = blocks[0].buffer((kept, size, c, f), slot=14)
+        for block in blocks:
+            lines = block.lines(x, matrices.data[start:stop], work.lows, slot=10)
+            slopes = block.lines(dy, spread[start:stop], (0, 0), slot=11)
+            for step in block.steps(stop - start):
+                values = block.values(lines[:, :, step], matrices.data, slot=12).swapaxes(2, 3)
+                others = block.values(slopes[:, :, step], spread, slot=13)
+                own = sums if len(blocks) == 1 else sums[step]
+                if block is blocks[0]:
+                    np.matmul(values, others, out=own)
+                else:
+                    own += np.matmul(values, others)
+                if block is blocks[-1]:
+                    found = halfway[start:stop][step].swapaxes(1, 2)
+                    np.matmul(matrices.back, own.swapaxes(1, 2), out=found)
+
+    threads.parallel(part, threads.split(size, work.seconds))
+    halfway = halfway.reshape(size, 3 * c, f).swapaxes(0, 1)
+    np.matmul(matrices.back, halfway, out=dw.reshape(3, 3 * c, f).swapaxes(0, 1))
 
 
 def _to_points(w, matrix, out) -> None:
     """Write kernels (9, C, F) at some points of the first axis into ``out``, (points, n, C, F)."""
     np.matmul(matrix[:, None], w.swapaxes(0, 1), out=out.swapaxes(1, 2))
-
-
-def _tiles(windows: Windows, tile: int) -> tuple[int, ...]:
-    """Return how many tiles cover the outputs along each axis."""
-    return tuple(math.ceil(n / tile) for n in windows.out)
-
-
-def _block_rows(size: int, across: int, c: int, f: int, itemsize: int) -> int:
-    """Return how many rows of tiles a block has."""
-    kernels = size * size * c * f * itemsize
-    budget = min(BLOCK_MOST, max(BLOCK_LEAST, 3 * kernels // 2))
-    return max(1, budget // (across * size * size * (c + f) * itemsize))
 
 
 def _blocks(start: int, stop: int, rows: int, most: int) -> Iterator[tuple[slice, slice]]:
@@ -209,17 +200,41 @@ def _even(count: int, most: int) -> int:
     return math.ceil(count / math.ceil(count / most))
 
 
+class _Work:
+    """What all blocks of one pass have in common."""
+
+    def __init__(self, backend, windows: Windows, tile: int, x, w_shape: tuple):
+        self.backend, self.tile, self.size, self.dtype = backend, tile, tile + 2, x.dtype
+        self.matrices = transforms(tile, x.dtype.name)
+        self.lows = windows.lows
+        self.c, self.f = w_shape[-2:]
+        self.rows, self.across = (math.ceil(n / tile) for n in windows.out)  # tiles along each axis
+        self.total = len(x) * self.rows  # rows of tiles
+        self.seconds = winograd_seconds(tile, len(x), w_shape, windows)
+        points = self.size**2 * x.itemsize
+        self.tile_bytes = points * (self.c + self.f)
+        budget = min(BLOCK_MOST, max(BLOCK_LEAST, 3 * points * self.c * self.f // 2))
+        self.most = max(1, budget // (self.across * self.tile_bytes))  # rows of tiles in a block
+
+
 class _Block:
     """Some rows of tiles of one image, or of several whole images, in buffers of the thread at work."""
 
-    def __init__(self, backend, images: slice, band: slice, across: int, tile: int, dtype):
-        self.backend, self.images, self.band = backend, images, band
-        self.across, self.tile, self.dtype = across, tile, dtype  # across: tiles in a row of tiles
+    def __init__(self, work: _Work, images: slice, band: slice):
+        self.work, self.images, self.band = work, images, band
+        self.tile, self.across = work.tile, work.across
         self.shape = images.stop - images.start, band.stop - band.start
-        self.tiles = self.shape[0] * self.shape[1] * across
+        self.tiles = self.shape[0] * self.shape[1] * work.across
+        self.sums_shape = *self.shape, work.size, work.tile, work.across * work.f
 
     def buffer(self, shape: tuple, slot: int):
-        return self.backend.conv_scratch(math.prod(shape), self.dtype, slot).reshape(shape)
+        return self.work.backend.conv_scratch(math.prod(shape), self.work.dtype, slot).reshape(shape)
+
+    def steps(self, points: int) -> list[slice]:
+        """Return which points of the first axis to treat at once: one, or all of a small block."""
+        if self.tiles * self.work.tile_bytes <= BLOCK_LEAST:
+            return [slice(0, points)]
+        return [slice(p, p + 1) for p in range(points)]
 
     def lines(self, source, matrix, lows: tuple, slot: int):
         """Transform along the first axis.
@@ -264,13 +279,6 @@ class _Block:
             else:
                 out[:, row - first] = 0
 
-    def steps(self, points: int, width: int) -> list[slice]:
-        """Return which points of the first axis to treat at once: one, or all of a small block."""
-        size = self.tile + 2
-        if self.tiles * width * size * size * self.dtype.itemsize <= BLOCK_LEAST:
-            return [slice(0, points)]
-        return [slice(p, p + 1) for p in range(points)]
-
     def values(self, lines, matrix, slot: int):
         """Transform ``lines`` along the second axis: (points, points, tiles, C)."""
         points, c = lines.shape[2], lines.shape[-1]
@@ -278,16 +286,26 @@ class _Block:
         np.matmul(matrix, lines, out=found.transpose(2, 3, 0, 4, 1, 5))
         return found.reshape(points, len(matrix), self.tiles, c)
 
-    def write(self, sums, matrix, y) -> None:
-        """Transform ``sums``, (images, rows of tiles, points, tile, tiles in a row * F), back into ``y``."""
+    def multiply(self, lines, kernels, sums) -> None:
+        """Multiply with kernels at some points of the first axis; take the second axis back to outputs."""
+        work = self.work
+        values = self.values(lines, work.matrices.data, slot=12)
+        products = self.buffer((*values.shape[:-1], work.f), slot=13)
+        np.matmul(values, kernels, out=products)
+        products = products.reshape(-1, work.size, *self.shape, self.across * work.f)
+        np.matmul(work.matrices.output, products.transpose(2, 3, 0, 1, 4), out=sums)
+
+    def write(self, sums, y) -> None:
+        """Take the first axis back to outputs as well, into ``y``."""
         sums = sums.reshape(*sums.shape[:-1], self.across, -1)
-        sums = sums.transpose(0, 1, 4, 3, 2, 5)  # in front of F: points along the first axis
+        sums = sums.transpose(0, 1, 4, 3, 2, 5)  # tiles, columns of a tile, points, F at the end
         for rows, lines, height in _cuts(self.band, self.tile, y.shape[1]):
             for columns, along, width in _cuts(slice(0, self.across), self.tile, y.shape[2]):
                 part = sums[:, rows, columns, :width]
                 n, *counts = part.shape[:3]
                 area = y[self.images, lines, along].reshape(n, counts[0], height, counts[1], width, -1)
-                np.matmul(matrix[:height], part, out=area.transpose(0, 1, 3, 4, 2, 5))
+                matrix = self.work.matrices.output[:height]
+                np.matmul(matrix, part, out=area.transpose(0, 1, 3, 4, 2, 5))
 
 
 def _cuts(band: slice, tile: int, size: int) -> Iterator[tuple[slice, slice, int]]:
