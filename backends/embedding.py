@@ -33,6 +33,10 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
 
     def embedding_forward(self, table, rows):
         self.check_labels(rows, table.shape[0], "index")
+        return self.gather_rows(table, rows)
+
+    def gather_rows(self, table, rows):
+        """Return ``table[rows]`` for numbers known to be good."""
         y = self.empty((*rows.shape, table.shape[1]), table.dtype)
         flat, out = rows.reshape(-1), y.reshape(rows.size, table.shape[1])
 
@@ -43,25 +47,45 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
         return y
 
     def embedding_backward(self, dy, rows, count):
-        return _sum_by_row(dy, rows, count).toarray()
+        return RowGroups(rows, count).sums(dy).toarray()
 
     def embedding_row_gradient(self, dy, rows, count):
         if count * dy.shape[-1] < self.direct_gradient:
             return None
-        return _sum_by_row(dy, rows, count)
+        return RowGroups(rows, count).sums(dy)
 
 
-def _sum_by_row(dy, rows, count: int) -> RowGradient:
-    """Return the sums of ``dy`` (*rows.shape, E) over equal numbers in ``rows``."""
-    width = dy.shape[-1]
-    if not dy.size:
-        return RowGradient(np.zeros(0, np.int64), np.zeros((0, width), dy.dtype), count)
-    flat = rows.reshape(-1)
-    order = stable_order(flat, count)
-    ordered = flat.take(order)
-    starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
-    lengths = np.diff(starts, append=flat.shape[0])
-    if dy.ndim == 3 and not dy.strides[1]:  # the gradient of a mean or sum over time: one row per sample
-        dy, order = dy[:, 0], order // dy.shape[1]
-    sums = segment_sums(dy.reshape(-1, width), order, starts, lengths)
-    return RowGradient(ordered[starts].astype(np.int64), sums, count)
+class RowGroups:
+    """Equal numbers among ``rows`` (any shape, numbers below ``count``) brought together.
+
+    Attributes
+    ----------
+    rows : array of int, shape (K,)
+        The different numbers, ascending.
+    order : array of int
+        Positions in ``rows`` flattened, ordered by number; ``starts`` and ``lengths`` tell the groups.
+    """
+
+    def __init__(self, rows, count: int):
+        flat = rows.reshape(-1)
+        self.count = count
+        self.order = stable_order(flat, count)
+        ordered = flat.take(self.order)
+        first = np.concatenate([np.ones(min(1, flat.size), bool), ordered[1:] != ordered[:-1]])
+        self.starts = np.flatnonzero(first)
+        self.lengths = np.diff(self.starts, append=flat.shape[0])
+        self.rows = ordered[self.starts].astype(np.int64)
+
+    def places(self):
+        """Return, for every number as it came, its place in ``rows``."""
+        found = np.empty_like(self.order)
+        found[self.order] = np.repeat(np.arange(self.rows.shape[0]), self.lengths)
+        return found
+
+    def sums(self, dy) -> RowGradient:
+        """Return the sums of ``dy`` (*shape of the numbers, E) over equal numbers."""
+        order, width = self.order, dy.shape[-1]
+        if dy.ndim == 3 and dy.size and not dy.strides[1]:  # of a mean or sum over time: a row per sample
+            dy, order = dy[:, 0], order // dy.shape[1]
+        sums = segment_sums(dy.reshape(-1, width), order, self.starts, self.lengths)
+        return RowGradient(self.rows, sums, self.count)

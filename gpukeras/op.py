@@ -221,7 +221,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
         if x is None:
             pass
         elif isinstance(x, Tensor):
-            if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
+            if _STATE.autocast and isinstance(x, Variable) and x.autocast and x.dtype.kind == "f":
                 if x.dtype != _STATE.autocast:
                     x = _read_as(x, _STATE.autocast)
             elif not scalars and backend is not None and isinstance(x.array, np.generic):
@@ -266,7 +266,7 @@ def _symbolic_input(x, common):
     if isinstance(x, (bool, int, float, np.generic)) and common is not None:
         return (), _scalar_dtype(x, common).name
     if isinstance(x, (Tensor, symbolic.KerasTensor)):
-        if _STATE.autocast and type(x) is Variable and x.autocast and x.dtype.kind == "f":
+        if _STATE.autocast and isinstance(x, Variable) and x.autocast and x.dtype.kind == "f":
             return x.shape, _STATE.autocast  # as ``_as_tensors`` reads it
         return x.shape, np.dtype(x.dtype).name
     x = np.asarray(x)

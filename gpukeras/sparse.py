@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gpukeras import backends, dtypes
 from gpukeras.backends.sparse import CompressedRows, RowGradient, compress_matrix
-from gpukeras.tensor import Tensor
+from gpukeras.tensor import Tensor, Variable
 
 
 class SparseTensor(Tensor):
@@ -87,6 +87,64 @@ class RowTensor(Tensor):
     @property
     def dtype(self):
         return self.slices.dtype
+
+
+class DeferredVariable(Variable):
+    """A table some rows of which have steps of the optimizer yet to take; they take them when it is read.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        The values, up to date.
+    values : numpy.ndarray
+        The values as they lie in memory.
+    behind : DeferredAdam
+        Who knows what is missing.
+    """
+
+    @staticmethod
+    def convert(variable: Variable, behind) -> None:
+        """Make a variable deferred, with ``behind`` to look after it from now on."""
+        if isinstance(variable, DeferredVariable):
+            if variable.behind is not behind:
+                variable.behind.catch_up()
+        else:
+            variable.__dict__["values"] = variable.__dict__.pop("array")
+            variable.__class__ = DeferredVariable
+        variable.__dict__["behind"] = behind
+
+    @property
+    def array(self):
+        self.behind.catch_up()
+        return self.values
+
+    @array.setter
+    def array(self, array):
+        self.values = array
+
+    @property
+    def shape(self) -> tuple:
+        return self.values.shape
+
+    @property
+    def dtype(self):
+        return self.values.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.values.ndim
+
+    @property
+    def size(self) -> int:
+        return self.values.size
+
+    @property
+    def backend(self):
+        return backends.backend_of(self.values)
+
+    def __getstate__(self):
+        self.behind.catch_up()
+        return self.__dict__
 
 
 def is_sparse(value) -> bool:

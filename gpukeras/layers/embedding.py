@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from gpukeras import ops
+from gpukeras import autograd, ops
 from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
 from gpukeras.layers.layer import Layer
+from gpukeras.ops.embedding import deferred_embedding
+from gpukeras.sparse import DeferredVariable
+from gpukeras.tensor import Tensor
 
 
 class Embedding(Layer):
@@ -80,7 +83,11 @@ class Embedding(Layer):
         self.built = True
 
     def call(self, inputs):
-        outputs = ops.embedding(inputs, self.embeddings)
+        table = self.embeddings
+        if type(table) is DeferredVariable and type(inputs) is Tensor and autograd.recording():
+            outputs = deferred_embedding(inputs, table)
+        else:
+            outputs = ops.embedding(inputs, table)
         return outputs if outputs.dtype == self._compute_kind else ops.cast(outputs, self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):

@@ -41,7 +41,9 @@ class CapturedStep:
 
     def __call__(self, data):
         found = self.latest
-        if found is not None and type(data) is tuple and data[0].array is found.inputs[0] and found.valid():
+        if found is not None and type(data) is tuple and type(data[0]) is Tensor and (
+            data[0].array is found.inputs[0] and found.valid()
+        ):
             return found.step(data)  # the batch was gathered for this program
         key = _signature(data)
         found = self.programs.get(key, 0)
@@ -61,12 +63,14 @@ class CapturedStep:
                     self.programs[key] = None
                 return logs
         elif found is not None and key is not None:
-            if found >= WARM_UP and len(self.programs) <= MOST and capturable(self.model):
+            if found < WARM_UP or len(self.programs) > MOST:
+                self.programs[key] = found + 1
+            elif not capturable(self.model):
+                self.programs[key] = None
+            else:
                 self.programs[key], logs = _record(self.model, data)
                 if logs is not None:
                     return logs
-            else:
-                self.programs[key] = found + 1
         return self.model.train_step(data)
 
 

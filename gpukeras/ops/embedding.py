@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from gpukeras import autograd
+from gpukeras.backends.embedding import RowGroups
 from gpukeras.op import op
-from gpukeras.sparse import RowTensor
+from gpukeras.sparse import DeferredVariable, RowTensor
+from gpukeras.tensor import Tensor
 
 _STATE = autograd.STATE
 
@@ -64,6 +66,22 @@ def embedding(ids, table):
         return None, RowTensor(slices)
 
     return y, vjp
+
+
+def deferred_embedding(ids: Tensor, table: DeferredVariable) -> Tensor:
+    """Return ``embedding(ids, table)`` in training, without bringing all of the table up to date."""
+    backend, count = table.backend, table.shape[0]
+    numbers = ids.array if ids.array.dtype.kind in "iu" else ids.array.astype("int32")
+    backend.check_labels(numbers, count, "index")
+    groups = RowGroups(numbers, count)
+    places = groups.places().reshape(numbers.shape)
+    y = Tensor(backend.gather_rows(table.behind.current(groups.rows), places))
+
+    def vjp(dy):
+        return None, embedding_gradient(dy, ids, count) if _STATE.tapes else RowTensor(groups.sums(dy.array))
+
+    autograd.record("embedding", (ids, table), (y,), vjp)
+    return y
 
 
 @op(shape=lambda dy, ids, rows: (rows, dy[-1]), dtype=lambda dy, ids, rows: dy, tensors=2)

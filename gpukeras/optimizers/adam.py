@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from gpukeras import backends
 from gpukeras.tensor import Variable
 
+from .deferred import DeferredAdam, can_defer
 from .optimizer import Optimizer
 
 
@@ -100,17 +102,37 @@ class Adam(_Moments):
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
         )
 
-    def update_rows(self, backend, p, g, slots, learning_rate):
+    def _update_rows(self, run, g, learning_rate):
         own = type(self).update_flat is Adam.update_flat
         if not own or self.amsgrad or not self.beta_1 or not self.beta_2:
             return False
         step = self._local_step
-        rate = learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
-        backend.adam_update_rows(
-            p, g, slots["momentum"], slots["velocity"], learning_rate=rate, beta_1=self.beta_1,
-            beta_2=self.beta_2, epsilon=self.epsilon,
-        )
+        learning_rate = learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
+        if deferred := self._deferred_rows(run):
+            deferred.apply(g.rows, g.values, float(learning_rate))
+        else:
+            run.backend.adam_update_rows(
+                run.p, g, run.slots["momentum"], run.slots["velocity"], learning_rate=learning_rate,
+                beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
+            )
         return True
+
+    def _deferred_rows(self, run):
+        """Return who puts off the steps of the run's table, or ``None`` where that may not be."""
+        index = run.places[0][0]
+        found = self._deferred.get(index)
+        settings = (self.beta_1, self.beta_2, self.epsilon)
+        if found is not None:
+            if found.settings == settings:
+                return found
+            self._catch_up(index)
+        variable = self._trainable_variables[index]
+        plain = self.weight_decay is None and not self.use_ema and run.backend is backends.CPU
+        if not plain or not can_defer(variable, *settings):
+            return None
+        slots = (self._momentums[index], self._velocities[index])
+        found = self._deferred[index] = DeferredAdam(variable, *slots, *settings)
+        return found
 
     def get_config(self):
         return {**super().get_config(), "amsgrad": self.amsgrad}

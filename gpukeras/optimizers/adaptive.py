@@ -61,11 +61,11 @@ class Adagrad(Optimizer):
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adagrad_update(p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon)
 
-    def update_rows(self, backend, p, g, slots, learning_rate):
+    def _update_rows(self, run, g, learning_rate):
         if type(self).update_flat is not Adagrad.update_flat:
             return False
-        backend.adagrad_update_rows(
-            p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon
+        run.backend.adagrad_update_rows(
+            run.p, g, run.slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon
         )
         return True
 
@@ -201,11 +201,11 @@ class RMSprop(Optimizer):
             learning_rate=learning_rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon,
         )
 
-    def update_rows(self, backend, p, g, slots, learning_rate):
-        if len(slots) > 1 or type(self).update_flat is not RMSprop.update_flat:
+    def _update_rows(self, run, g, learning_rate):
+        if len(run.slots) > 1 or type(self).update_flat is not RMSprop.update_flat:
             return False  # momentum moves all rows
-        backend.rmsprop_update_rows(
-            p, g, slots["velocity"], learning_rate=learning_rate, rho=self.rho, epsilon=self.epsilon
+        run.backend.rmsprop_update_rows(
+            run.p, g, run.slots["velocity"], learning_rate=learning_rate, rho=self.rho, epsilon=self.epsilon
         )
         return True
 

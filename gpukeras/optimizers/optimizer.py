@@ -97,6 +97,7 @@ class Optimizer(AdjustMixin, StateMixin):
         self.built = False
         self._start_state()
         self._start_rate(learning_rate)
+        self._deferred: dict = {}  # by index of the variable: tables that put steps off
         self._excluded: list[Variable] = []
         self._excluded_names = None
 
@@ -112,6 +113,9 @@ class Optimizer(AdjustMixin, StateMixin):
         self._trainable_variables = variables
         self._indices = {id(v): i for i, v in enumerate(variables)}
         self._overwritten = any(v.overwrite_with_gradient for v in variables)
+        for index in self._deferred:
+            self._catch_up(index)
+        self._deferred = {}
         self._slot_lists.clear()
         self._model_variables_moving_average = []
         if self.use_ema:
@@ -276,6 +280,9 @@ class Optimizer(AdjustMixin, StateMixin):
         steps = self.gradient_accumulation_steps
         whole, placed = self._changes_gradients(), self._placed
         plan = self._plan(indices, whole, placed)
+        if self._deferred and (whole or self.weight_decay is not None or self.use_ema):
+            for index in self._deferred:
+                self._catch_up(index)
         self._gather(plan, grads)
         if placed:
             self.__dict__["_placed"] = False
@@ -295,10 +302,11 @@ class Optimizer(AdjustMixin, StateMixin):
                 for run in plan.runs:
                     if run.source is not None and type(grads[run.source]) is RowTensor:
                         slices = grads[run.source].slices
-                        if 2 * slices.rows.shape[0] <= slices.shape[0] and slices.dtype == run.p.dtype and (
-                            self.update_rows(run.backend, run.p, slices, run.slots, rate)
-                        ):
+                        few = 2 * slices.rows.shape[0] <= slices.shape[0] and slices.dtype == run.p.dtype
+                        if few and self._update_rows(run, slices, rate):
                             continue
+                    for index, _ in run.places if self._deferred else ():
+                        self._catch_up(index)
                     g = run.g if run.source is None else self._gradient_in_place(run, grads)
                     self.update_flat(run.backend, run.p, g, run.slots, rate)
             else:
@@ -398,14 +406,15 @@ class Optimizer(AdjustMixin, StateMixin):
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
 
-    def update_rows(self, backend, p, g, slots, learning_rate) -> bool:
+    def _update_rows(self, run, g, learning_rate) -> bool:
         """Do what ``update_flat`` does for a table, where only some rows have a gradient other than zero.
 
         Parameters
         ----------
-        p, slots, learning_rate
-            As for ``update_flat``.
+        run : flat.Run
+            Of the table alone.
         g : RowGradient
+        learning_rate : float or 0-d array
 
         Returns
         -------
@@ -413,6 +422,11 @@ class Optimizer(AdjustMixin, StateMixin):
             ``False``: nothing was done, as the rule has no such form; then ``update_flat`` is called.
         """
         return False
+
+    def _catch_up(self, index: int) -> None:
+        """Let a table take the steps that it has put off."""
+        if index in self._deferred:
+            self._deferred[index].catch_up()
 
     # ---- gradients in one call ---
     def compute_gradients(self, loss, var_list, tape=None) -> list:

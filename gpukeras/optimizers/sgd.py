@@ -64,10 +64,10 @@ class SGD(Optimizer):
         else:
             backend.sgd_update(p, g, learning_rate=learning_rate)
 
-    def update_rows(self, backend, p, g, slots, learning_rate):
-        if "momentum" in slots or type(self).update_flat is not SGD.update_flat:
+    def _update_rows(self, run, g, learning_rate):
+        if "momentum" in run.slots or type(self).update_flat is not SGD.update_flat:
             return False
-        backend.sgd_update_rows(p, g, learning_rate=learning_rate)
+        run.backend.sgd_update_rows(run.p, g, learning_rate=learning_rate)
         return True
 
     def get_config(self):

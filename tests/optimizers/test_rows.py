@@ -1,5 +1,7 @@
 """Tables of which a step uses few rows: the numbers of the dense rules."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import gpukeras as keras
 from gpukeras import backends, optimizers
 from gpukeras.backends.sparse import RowGradient
-from gpukeras.sparse import RowTensor
+from gpukeras.optimizers.deferred import DeferredAdam, can_defer
+from gpukeras.sparse import DeferredVariable, RowTensor
 
 ROWS, WIDTH = 700, 4
 
@@ -85,14 +88,14 @@ def test_masks_regularizers_and_constraints(layer, monkeypatch, small_tables_cou
 
 def test_rows_are_what_the_optimizer_gets(monkeypatch, small_tables_count):
     taken = []
-    original = optimizers.Adam.update_rows
+    original = optimizers.Adam._update_rows
 
-    def spy(self, backend, p, g, slots, rate):
+    def spy(self, run, g, rate):
         assert type(g) is RowGradient and len(np.unique(g.rows)) == len(g.rows)
         taken.append(len(g.rows))
-        return original(self, backend, p, g, slots, rate)
+        return original(self, run, g, rate)
 
-    monkeypatch.setattr(optimizers.Adam, "update_rows", spy)
+    monkeypatch.setattr(optimizers.Adam, "_update_rows", spy)
     trained(MAKERS["adam"], True, monkeypatch, epochs=1)
     assert len(taken) > 8 and max(taken) < 48
 
@@ -139,3 +142,133 @@ def test_two_uses_of_one_table_and_a_step_of_the_user(monkeypatch, small_tables_
             model.optimizer.apply(tape.gradient(loss, model.trainable_weights), model.trainable_weights)
             results.append((model, history))
     assert_alike(*results)
+
+
+# ---- steps put off ----------------------------------------------------------------------------------------
+def lazy_and_dense(monkeypatch, **fitting):
+    return [trained(MAKERS["adam"], rows, monkeypatch, **fitting) for rows in (True, False)]
+
+
+def test_rows_wait_until_somebody_looks(monkeypatch, small_tables_count):
+    (model, _), (other, _) = lazy_and_dense(monkeypatch)
+    table = model.layers[0].embeddings
+    assert type(table) is DeferredVariable and table.behind.step and (table.behind.last < 30).any()
+    waiting = table.values.copy()
+    np.testing.assert_allclose(table.numpy(), other.layers[0].embeddings.numpy(), rtol=1e-3, atol=2e-6)
+    assert not table.behind.step and not np.array_equal(waiting, table.values)
+    assert table.shape == (ROWS, WIDTH) and table.ndim == 2 and table.size == ROWS * WIDTH
+    assert table.dtype == "float32" and table.device == "cpu"
+
+
+def test_the_closed_form_is_that_of_single_steps():
+    rng = np.random.default_rng(0)
+    for scale, betas, epsilon in (
+        (1.0, (0.9, 0.999), 1e-7), (1e-7, (0.9, 0.999), 1e-7), (1e-4, (0.8, 0.998), 1e-3),
+        (0.0, (0.9, 0.999), 1e-7), (1e-7, (0.95, 0.9995), 1e-8),
+    ):
+        table, m, v = (keras.Variable(rng.standard_normal((5, 3)).astype("float32") * s)
+                       for s in (1.0, scale, scale))
+        v.assign(v.numpy() ** 2)
+        assert can_defer(table, *betas, epsilon)
+        exact = [a.numpy().astype("float64") for a in (table, m, v)]
+        start = exact[0].copy()
+        deferred = DeferredAdam(table, m, v, *betas, epsilon)
+        none = np.zeros(0, np.int64)
+        for step in range(300):
+            rate = 0.01 / (1 + step % 7) if step != 11 else 0.0
+            deferred.apply(none, np.zeros((0, 3), "float32"), rate)
+            exact[1] *= betas[0]
+            exact[2] *= betas[1]
+            exact[0] -= rate * exact[1] / (np.sqrt(exact[2]) + epsilon)
+            if step in (0, 40, 290):
+                now = deferred.current(np.array([1, 4]))
+                moves = (exact[0] - start)[[1, 4]]
+                np.testing.assert_allclose(now - start[[1, 4]], moves, rtol=2e-5, atol=1e-6)
+        moved = np.abs(exact[0] - start).max()
+        np.testing.assert_allclose(table.numpy(), exact[0], rtol=3e-6, atol=1e-6 + 1e-6 * moved)
+        np.testing.assert_allclose(m.numpy(), exact[1], rtol=1e-4, atol=1e-30)
+        np.testing.assert_allclose(v.numpy(), exact[2], rtol=1e-4, atol=1e-30)
+
+
+def test_who_may_wait():
+    table = keras.Variable(np.zeros((5, 3), "float32"))
+    assert can_defer(table, 0.9, 0.999, 1e-7)
+    for settings in ((0.9, 0.9, 1e-7), (0.0, 0.999, 1e-7), (0.9, 0.999, 0.0), (0.99, 0.999, 1e-7)):
+        assert not can_defer(table, *settings)
+    table.constraint = keras.constraints.NonNeg()
+    assert not can_defer(table, 0.9, 0.999, 1e-7)
+
+
+def test_settings_may_change_and_models_be_copied_saved_and_compiled_again(
+    monkeypatch, small_tables_count, tmp_path,
+):
+    pair = lazy_and_dense(monkeypatch)
+    x, y = texts()
+    table = pair[0][0].layers[0].embeddings
+    copied, restored = copy.deepcopy(table), pickle.loads(pickle.dumps(table))
+    np.testing.assert_array_equal(copied.numpy(), table.numpy())
+    np.testing.assert_array_equal(restored.numpy(), table.numpy())
+
+    def more(model, change):
+        change(model)
+        keras.utils.set_random_seed(3)
+        return model, model.fit(x, y, batch_size=8, epochs=2, verbose=0).history["loss"]
+
+    def clip(model):
+        model.optimizer.global_clipnorm = 0.01
+
+    def unclip(model):
+        model.optimizer.global_clipnorm = None
+        model.optimizer.epsilon = 1e-5
+
+    def assign(model):
+        model.layers[0].embeddings.assign_add(np.ones((ROWS, WIDTH), "float32"))
+        model.optimizer.learning_rate = 0.003
+
+    def recompile(model):
+        model.compile(optimizers.Adam(0.01), "mse")
+
+    def decay(model):
+        model.optimizer.weight_decay = 0.1
+
+    def reload(model):
+        model.save(tmp_path / "model.keras")
+        model.load_weights(_weights_of(model, tmp_path))
+
+    for change in (clip, unclip, assign, reload, recompile, decay):
+        with monkeypatch.context() as patch:
+            one = more(pair[0][0], change)
+            patch.setattr(type(backends.CPU), "embedding_row_gradient", lambda *args: None)
+            two = more(pair[1][0], change)
+        assert_alike(one, two)
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.optimizer.iterations.numpy() > 0
+
+
+def _weights_of(model, folder):
+    path = folder / "model.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+def test_evaluation_between_steps(monkeypatch, small_tables_count):
+    x, y = texts()
+    one, two = lazy_and_dense(monkeypatch, epochs=1)
+    for _ in range(3):
+        for model in (one[0], two[0]):
+            with monkeypatch.context() as patch:
+                if model is two[0]:
+                    patch.setattr(type(backends.CPU), "embedding_row_gradient", lambda *args: None)
+                model.train_on_batch(x[:8], y[:8])
+        found, expected = (model.predict(x, verbose=0) for model in (one[0], two[0]))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_mixed_precision_reads_a_deferred_table_as_any_other(monkeypatch, small_tables_count):
+    one, _ = lazy_and_dense(monkeypatch, dtype="mixed_float16")
+    table = one[0].layers[0].embeddings
+    layer = keras.layers.Dense(3, dtype="mixed_float16")
+    layer.build((None, ROWS))
+    layer.kernel = table
+    layer.bias = None
+    assert layer(np.ones((2, ROWS), "float32")).dtype == "float16"

@@ -1,0 +1,163 @@
+"""Adam on a table of which each step uses few rows: the others take their steps when somebody looks at them.
+
+Where the gradient of a row is zero, Adam's moments decay, and the row still moves. ``k`` such steps at once
+multiply the moments m and v by ``beta_1^k`` and ``beta_2^k`` and move the row by ``m sum_j w_j / (s + e_j)``,
+with ``s = sqrt(v)``, ``w_j = rate_j (beta_1 / sqrt(beta_2))^j`` and ``e_j = epsilon beta_2^(-j/2)``. As the
+``e_j`` with any weight lie close to each other, the sum is, to float32's precision,
+``W / (s + e) (1 + d / (s + e)^2)`` with the weights' sum W and the weighted mean e and variance d of the
+``e_j``. These three depend on when a row was last brought up to date, not on the row.
+
+A table and its moments become ``DeferredVariable``: whoever reads their values gets them up to date. Only an
+embedding layer in training knows better and asks for the rows that it needs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpukeras.backends import memory
+from gpukeras.sparse import DeferredVariable
+
+WINDOW = 256  # steps after which all rows are brought up to date
+CLOSE = 0.008  # how far the e_j may lie apart, relative to epsilon, for an error below 1e-6
+SMALLEST_EPSILON = 1e-12  # its square must be a float32
+CHUNK = 1 << 16  # elements worked on at a time
+
+
+def can_defer(variable, beta_1: float, beta_2: float, epsilon: float) -> bool:
+    """Tell whether Adam's steps without gradient may wait, on this table and with these settings."""
+    return (
+        variable.dtype == np.float32 and variable.regularizer is None and variable.constraint is None
+        and 0 < beta_1 < 1 and 0 < beta_2 < 1 and epsilon >= SMALLEST_EPSILON
+        and (1 - beta_2) / (2 * (1 - beta_1)) <= CLOSE
+    )
+
+
+class DeferredAdam:
+    """A table, its moments, and the steps that some of its rows have yet to take.
+
+    Parameters
+    ----------
+    variable, momentum, velocity : Variable, shape (V, E)
+    beta_1, beta_2, epsilon : float
+    """
+
+    def __init__(self, variable, momentum, velocity, beta_1, beta_2, epsilon):
+        self.settings = (beta_1, beta_2, epsilon)
+        self.table = (variable, momentum, velocity)
+        self.step = 0  # since all rows were up to date
+        self.last = np.zeros(variable.shape[0], np.int64)  # the step that each row has taken
+        # Of rows that stand at step l: the sums of w_j, w_j e_j and w_j e_j² (with e_j in units of epsilon).
+        self.sums = np.zeros((3, WINDOW))
+        ratios = beta_1 * beta_2 ** (-0.5 * np.arange(1, 4)[:, None])
+        self.powers = ratios ** np.arange(WINDOW + 1)
+        self.fresh: tuple | None = None  # rows, and their values and moments now
+        self._factors: tuple | None = None
+        self.attach()
+
+    def attach(self) -> None:
+        """Let reading any of the three bring them up to date first."""
+        for variable in self.table:
+            DeferredVariable.convert(variable, self)
+
+    def __getstate__(self):
+        self.catch_up()
+        return self.__dict__
+
+    def _arrays(self) -> list:
+        return [variable.values for variable in self.table]
+
+    # ---- reading -------------------------------------------------------------------------------------
+    def current(self, rows):
+        """Return the values of some rows (all different) now; the table itself stays behind."""
+        tables = self._arrays()
+        found = [memory.empty((rows.shape[0], tables[0].shape[1]), np.float32) for _ in tables]
+        last = self.last.take(rows)
+        for part in self._parts(rows.shape[0]):
+            for table, array in zip(tables, found):
+                np.take(table, rows[part], 0, array[part], "clip")
+            if (last[part] != self.step).any():
+                self._advance(*(array[part] for array in found), last[part])
+        self.fresh = (rows, *found)
+        return found[0]
+
+    def catch_up(self) -> None:
+        """Bring all rows up to date."""
+        self.fresh = None
+        if not self.step:
+            return
+        for part in self._parts(self.last.shape[0]):
+            self._advance(*(array[part] for array in self._arrays()), self.last[part])
+        self.step, self._factors = 0, None
+        self.last[...] = 0
+        self.sums[...] = 0
+
+    def _parts(self, count: int):
+        """Yield slices of so many rows that what is computed on them stays in the cache."""
+        step = max(1, CHUNK // max(1, self.table[0].shape[1]))
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
+
+    def _advance(self, p, m, v, last) -> None:
+        """Let rows that stand at the steps ``last`` take all steps since then, in place."""
+        weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in self._since())
+        root = np.sqrt(v)
+        root += mean
+        move = root * root
+        np.divide(variance, move, move)
+        move += 1
+        move *= m
+        move /= root
+        move *= weight
+        p -= move
+        m *= of_m
+        v *= of_v
+
+    def _since(self) -> tuple:
+        """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
+        if self._factors is None:
+            beta_1, beta_2, epsilon = self.settings
+            weight, first, second = np.zeros((3, self.step + 1))
+            weight[:-1], first[:-1], second[:-1] = self.sums[:, :self.step]
+            scale = np.where(weight == 0, 1, weight)
+            mean = np.where(weight == 0, 1, first / scale)
+            variance = np.where(weight == 0, 0, second / scale - mean * mean)
+            steps = np.arange(self.step, -1, -1)
+            self._factors = tuple(f.astype(np.float32) for f in (
+                weight, epsilon * mean, epsilon**2 * variance, beta_1**steps, beta_2**steps))
+        return self._factors
+
+    # ---- the step ------------------------------------------------------------------------------------
+    def apply(self, rows, gradients, rate: float) -> None:
+        """Take one step: ``rows`` (all different) with their gradients now, the others when they are read."""
+        if self.table[0].behind is not self:  # another optimizer was here
+            self.attach()
+        if self.fresh is None or self.fresh[0] is not rows:
+            self.current(rows)
+        for part in self._parts(rows.shape[0]):
+            p, m, v = (array[part] for array in self.fresh[1:])
+            self._one_step(p, gradients[part], m, v, np.float32(rate))
+            for table, values in zip(self._arrays(), (p, m, v)):
+                table[rows[part]] = values
+        self.sums[:, :self.step + 1] += rate * self.powers[:, self.step + 1:0:-1]
+        self.step += 1
+        self.last[rows] = self.step
+        self.fresh = self._factors = None
+        if self.step == WINDOW:
+            self.catch_up()
+
+    def _one_step(self, p, g, m, v, rate) -> None:
+        """Adam's step with a gradient, in place."""
+        beta_1, beta_2, epsilon = self.settings
+        t = g * np.float32(1 - beta_1)
+        m *= np.float32(beta_1)
+        m += t
+        np.multiply(g, g, t)
+        t *= np.float32(1 - beta_2)
+        v *= np.float32(beta_2)
+        v += t
+        np.sqrt(v, t)
+        t += np.float32(epsilon)
+        np.divide(m, t, t)
+        t *= rate
+        p -= t
