@@ -19,7 +19,8 @@ from .recurrent_gates import ACTIVATIONS, SLOPES
 from .recurrent_gradients import InputGradients, WeightGradient
 from .recurrent_gru import GruMixin
 from .recurrent_lstm import LstmMixin
-from .recurrent_products import tile
+from .recurrent_overlap import Ahead, Followers
+from .recurrent_products import FEW, tile
 
 CACHE_ELEMENTS = 1 << 16  # steps times elements of a state in one block, on the CPU
 SECONDS = 2e-11  # of one multiplication and addition
@@ -43,31 +44,34 @@ class RecurrentMixin(LstmMixin, GruMixin):
         run = self._start_run(x, h0, kernel, recurrent, bias, keep=keep, **settings)
         run.activation = activation
         run.h = self._state_steps(run, h0, keep or run.return_sequences)
+        run.gates = None
         project = self._gate_product(kernel, run.batch, bias=bias)
         recur = self._gate_product(recurrent, run.batch)
-        self._side_by_side(lambda rows: self._simple_rnn_steps(run, project, recur, rows), run, 1)
+        self._run_ahead(run, project, run.x, 1, 1)
+
+        def steps(rows):
+            self._simple_rnn_steps(run, recur, self._walk(run, project, run.x, 1, 1, rows), rows)
+
+        self._side_by_side(steps, run, 1)
+        run.gates = None
         return *self._run_output(run, run.h), run if keep else None
 
-    def _simple_rnn_steps(self, run, project, recur, rows):
+    def _simple_rnn_steps(self, run, recur, blocks, rows):
         """Run all steps for the samples ``rows``."""
         xp = self.xp
-        batch = rows.stop - rows.start
-        sums = xp.empty((1, batch, run.units), dtype=run.dtype)
+        sums = xp.empty((1, rows.stop - rows.start, run.units), dtype=run.dtype)
         product = recur.into(sums, self._of_samples(run.recurrent_drop, rows))
         squash = ACTIVATIONS[run.activation]
         states = self._views(run.h, run.steps, rows)
-        blocks = self._recurrent_blocks(run.steps, sums.size)
-        store = self._gate_steps(run, 1, blocks[0][1], batch) if blocks else None
-        for start, stop in blocks:
-            block = store[:, :stop - start]
-            self._project(project, run.x[..., start:stop, rows, :], block)
-            for t, a, before, h in zip(range(start, stop), block[0], states[start:], states[start + 1:]):
+        for start, stop, block in blocks:
+            steps = zip(range(start, stop), block[0], states[start:], states[start + 1:], run.hold[start:])
+            for t, a, before, h, hold in steps:
                 if t or run.started:
                     product(before)
-                    xp.add(a, sums[0], out=a)
+                    xp.add(a, sums[0], a)
                 squash(xp, a, h)
-                if run.hold[t] is not None:
-                    xp.copyto(h, before, where=run.hold[t][rows])
+                if hold is not None:
+                    xp.copyto(h, before, where=hold[rows])
 
     def simple_rnn_backward(self, run, dy, dh, wants):
         """Return gradients of x, h0, kernel, recurrent kernel, bias."""
@@ -75,14 +79,14 @@ class RecurrentMixin(LstmMixin, GruMixin):
         inputs = InputGradients(self, run, 1, wants[0], wants[2], wants[4])
         recurrent = WeightGradient(self, run.recurrent.shape, run.dtype) if wants[3] else None
 
-        def back(rows):
+        def walk(rows):
             drop = self._of_samples(run.recurrent_drop, rows)
-            for chunk, dz in self._simple_rnn_back(run, dy, dh[rows], drop, wants[1], rows):
-                inputs.add(chunk, rows, dz)
-                if recurrent is not None:
-                    recurrent.add(rows, run.h[chunk, rows], dz, drop)
+            return self._simple_rnn_back(run, dy, dh[rows], drop, wants[1], rows)
 
-        self._side_by_side(back, run, 1)
+        takers = inputs.takers()
+        if recurrent is not None:
+            takers.append(recurrent.of_states(run.h, run.recurrent_drop))
+        self._gather(run, 1, walk, takers)
         dx, dkernel, dbias = inputs.result()
         return dx, dh, dkernel, None if recurrent is None else recurrent.total(), dbias
 
@@ -124,10 +128,61 @@ class NumpyRecurrentMixin(RecurrentMixin):
     """What only the host can do: look at mask values, and keep an eye on its cache."""
 
     def _side_by_side(self, function, run, gates: int) -> None:
+        if run.ahead is not None:
+            whole, help_out = slice(0, run.batch), run.ahead.help
+            parts = [(True,), *[(False,)] * (threads.get_threads() - 1)]
+            threads.parallel(lambda steps: function(whole) if steps else help_out(), parts)
+            run.ahead = None
+            return
+        threads.parallel(function, [(slice(*bounds),) for bounds in self._parts_of_samples(run, gates)])
+
+    def _parts_of_samples(self, run, gates: int) -> list:
+        """Return bounds of parts whose steps are long enough for threads of their own."""
         of_sample = run.units * gates * (run.units * SECONDS + 5e-10)  # one step
-        least = max(1, int(STEP / of_sample))
-        parts = threads.split(run.batch, run.steps * run.batch * of_sample, least)
-        threads.parallel(function, [(slice(*bounds),) for bounds in parts])
+        least = max(FEW, int(STEP / of_sample))  # fewer rows are joined with those of other steps
+        return threads.split(run.batch, run.steps * run.batch * of_sample, least)
+
+    def _overlaps(self, run, gates: int) -> bool:
+        """Tell whether one thread should run all steps, with others before or behind it."""
+        seconds = run.steps * run.batch * run.units * gates * len(run.kernel) * SECONDS
+        return (
+            run.batch >= FEW and seconds >= threads.WORTH and threads.may_split()
+            and len(self._parts_of_samples(run, gates)) < 2
+        )
+
+    def _run_ahead(self, run, project, x, gates: int, slabs: int) -> None:
+        if not self._overlaps(run, gates):
+            return
+        if run.gates is None:
+            run.gates = self._gate_steps(run, slabs, run.steps, run.batch)
+        blocks = self._recurrent_blocks(run.steps, run.batch * run.units)
+        found = run.gates[:gates]
+
+        def products(number):
+            start, stop = blocks[number]
+            self._project(project, x[..., start:stop, :, :], found[:, start:stop])
+
+        run.ahead = Ahead(products, len(blocks))
+
+    def _gather(self, run, gates: int, walk, takers) -> None:
+        run.followed = bool(takers) and self._overlaps(run, gates)
+        if not run.followed:
+            super()._gather(run, gates, walk, takers)
+            return
+        whole = slice(0, run.batch)
+        followers = Followers(takers)
+
+        def role(steps: bool):
+            if steps:
+                try:
+                    for chunk, dz in walk(whole):
+                        followers.put((chunk, whole, dz))
+                finally:
+                    followers.close()
+            followers.work()
+
+        helpers = min(threads.get_threads() - 1, len(takers))
+        threads.parallel(role, [(True,), *[(False,)] * helpers])
 
     def _recurrent_tile(self, inner: int, units: int):
         return tile(inner, units)

@@ -21,7 +21,7 @@ class RecurrentBase(Device):
             kernel=kernel, recurrent=recurrent, drop=drop, recurrent_drop=recurrent_drop, keep=keep,
             go_backwards=go_backwards, return_sequences=return_sequences, started=h0 is not None,
             steps=x.shape[1], batch=x.shape[0], units=recurrent.shape[0], dtype=x.dtype, held=None,
-            blank=None, hold=[None] * x.shape[1],
+            blank=None, hold=[None] * x.shape[1], ahead=None, followed=False,
         )
         run.x = self._run_input(run, x, drop, bias is not None)
         if mask is not None and run.steps:
@@ -62,6 +62,24 @@ class RecurrentBase(Device):
         if 1 < batch < FEW:  # except where ``_project`` joins the rows of many steps
             return self.empty((gates, steps, batch, run.units), run.dtype)
         return self.empty((steps, gates, batch, run.units), run.dtype).swapaxes(0, 1)
+
+    def _walk(self, run, project, x, gates: int, slabs: int, rows):
+        """Yield (start, stop, gates of these steps) for all blocks of the samples ``rows``.
+
+        Of the gates (``slabs``, T, N, U), the first ``gates`` hold the products of the inputs ``x``.
+        """
+        batch = rows.stop - rows.start
+        blocks = self._recurrent_blocks(run.steps, batch * run.units)
+        store = run.gates
+        if store is None and blocks:
+            store = self._gate_steps(run, slabs, blocks[0][1], batch)
+        for number, (start, stop) in enumerate(blocks):
+            block = store[:, :stop - start] if run.gates is None else store[:, start:stop, rows]
+            if run.ahead is None:
+                self._project(project, x[..., start:stop, rows, :], block[:gates])
+            else:
+                run.ahead.need(number)
+            yield start, stop, block
 
     def _project(self, product, x, out) -> None:
         """Write the products of all steps in ``x`` (T, N, K) or (G, T, N, K) into ``out`` (G, T, N, U)."""
@@ -141,6 +159,16 @@ class RecurrentBase(Device):
 
         return mask_per_gate
 
+    def _gather(self, run, gates: int, walk, takers) -> None:
+        """Call each of ``takers`` with (chunk, samples, dz) of every chunk that ``walk(samples)`` yields."""
+
+        def part(rows):
+            for chunk, dz in walk(rows):
+                for take in takers:
+                    take(chunk, rows, dz)
+
+        self._side_by_side(part, run, gates)
+
     def _walk_back(self, run, batch: int, gates: int, factors: int):
         """Walk back through the steps of ``batch`` samples, yielding what a block of them needs.
 
@@ -152,14 +180,16 @@ class RecurrentBase(Device):
         if not chunks:
             return
         longest = max(last - first for first, last in chunks)
-        dz = self.empty((longest, batch, gates * run.units), run.dtype)
+        kept = run.steps if run.followed else longest
+        dz = self.empty((kept, batch, gates * run.units), run.dtype)
         length = max(stop - start for start, stop in self._recurrent_blocks(longest, batch * run.units))
         store = self.empty((factors, length, batch, run.units), run.dtype)
         for first, last in reversed(chunks):
+            found = dz[first:last] if run.followed else dz[:last - first]
             for start, stop in reversed(self._recurrent_blocks(last - first, batch * run.units)):
                 block = slice(first + start, first + stop)
-                yield block, dz[start:stop], store[:, :stop - start], None
-            yield None, None, None, (slice(first, last), dz[:last - first])
+                yield block, found[start:stop], store[:, :stop - start], None
+            yield None, None, None, (slice(first, last), found)
 
     # ---- what a device does its own way ----------------------------------------------------------
     def _recurrent_tile(self, inner: int, units: int):
@@ -181,6 +211,9 @@ class RecurrentBase(Device):
     def _masked_steps(self, held) -> list:
         """Return for every step its (N, 1) truth values, ``None`` where surely no sample is masked."""
         return list(held)  # looking at the values would wait for the device
+
+    def _run_ahead(self, run, project, x, gates: int, slabs: int) -> None:
+        """Prepare ``run`` for products of the inputs that run beside the steps, where that is worth it."""
 
     def _side_by_side(self, function, run, gates: int) -> None:
         """Call ``function(samples)`` for all samples: slices of them may run side by side."""

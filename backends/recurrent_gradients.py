@@ -42,6 +42,15 @@ class WeightGradient:
         self._multiply(source, dz, summand)
         xp.add(total, summand, out=total)
 
+    def of_states(self, states, drop=None, columns=slice(None)):
+        """Return ``f(chunk, samples, dz)`` that adds a chunk of ``states`` (T, N, K), columns of ``dz``."""
+        some = self.backend._of_samples
+
+        def take(chunk, rows, dz):
+            self.add(rows, states[..., chunk, rows, :], dz[..., columns], some(drop, rows))
+
+        return take
+
     def total(self):
         """Return the gradient (K, G * U)."""
         if not self.sums:
@@ -105,16 +114,18 @@ class InputGradients:
         self.per_gate = run.drop is not None and run.drop.ndim == 3
         self.product = None if self.per_gate else backend._gate_product(run.kernel.T, run.batch)
 
-    def add(self, chunk: slice, rows: slice, dz) -> None:
-        """Take a chunk of steps, for the samples ``rows``: ``dz`` (T, N, G * U)."""
-        run = self.run
+    def takers(self, columns=slice(None)) -> list:
+        """Return functions of (chunk, samples, dz (T, N, K)) that take ``columns`` of each chunk."""
+        found = []
         if self.dx is not None:
-            self._write_dx(dz, self.out[chunk, rows], self.backend._of_samples(run.drop, rows))
+            found.append(lambda chunk, rows, dz: self._write_dx(chunk, rows, dz[..., columns]))
         if self.weights is not None:
-            self.weights.add(rows, run.x[..., chunk, rows, self.columns], dz)
+            found.append(self.weights.of_states(self.run.x[..., self.columns], None, columns))
+        return found
 
-    def _write_dx(self, dz, out, drop) -> None:
-        xp = self.backend.xp
+    def _write_dx(self, chunk, rows, dz) -> None:
+        xp, out = self.backend.xp, self.out[chunk, rows]
+        drop = self.backend._of_samples(self.run.drop, rows)
         if not self.per_gate:
             self.backend._project(self.product, dz, out[None])
             if drop is not None:

@@ -36,7 +36,13 @@ class GruMixin(RecurrentBase):
         project = self._gate_product(kernel, run.batch, ORDER, scales, bias, run.x.ndim == 4)
         advance = self._gru_after if reset_after else self._gru_before
         products = self._gru_products(run, scales)
-        self._side_by_side(lambda rows: self._gru_steps(run, gates, project, products, advance, rows), run, 3)
+        self._run_ahead(run, project, run.x, 3, 3)
+
+        def steps(rows):
+            blocks = self._walk(run, project, run.x, 3, 3, rows)
+            self._gru_steps(run, gates, products, advance, blocks, rows)
+
+        self._side_by_side(steps, run, 3)
         return *self._run_output(run, run.h), run if keep else None
 
     def _gru_products(self, run, scales):
@@ -52,7 +58,7 @@ class GruMixin(RecurrentBase):
             (self._gate_product(second, run.batch), of_new),
         ]
 
-    def _gru_steps(self, run, gates, project, products, advance, rows):
+    def _gru_steps(self, run, gates, products, advance, blocks, rows):
         """Run all steps for the samples ``rows``."""
         xp = self.xp
         batch = rows.stop - rows.start
@@ -64,15 +70,10 @@ class GruMixin(RecurrentBase):
             for (product, drop), target in zip(products, targets)
         ]
         states = self._views(run.h, run.steps, rows)
-        blocks = self._recurrent_blocks(run.steps, batch * run.units)
-        if not run.keep and blocks:
-            store = self._gate_steps(run, 3, blocks[0][1], batch)
-        for start, stop in blocks:
-            block = run.gates[:, start:stop, rows] if run.keep else store[:, :stop - start]
-            self._project(project, run.x[..., start:stop, rows, :], block)
+        for start, stop, block in blocks:
             inner = run.inner[start:stop, rows] if run.keep else itertools.repeat(scratch[1])
-            steps = zip(range(start, stop), states[start:stop], states[start + 1:stop + 1],
-                        block[:2].swapaxes(0, 1), *block, inner)
+            steps = zip(range(start, stop), states[start:], states[start + 1:], block[:2].swapaxes(0, 1),
+                        *block, inner, run.hold[start:])
             advance(run, gates, calls, sums, scratch[0], rows, steps)
 
     def _gru_after(self, run, gates, calls, sums, scratch, rows, steps):
@@ -82,25 +83,25 @@ class GruMixin(RecurrentBase):
         squash, bias = ACTIVATIONS[run.activation], run.inner_bias
         (product,) = calls
         of_gates, of_new = sums[:2], sums[2]
-        for t, before, h, zr, z, r, new, inner in steps:
+        for t, before, h, zr, z, r, new, inner, hold in steps:
             if t or run.started:
                 product(before)
-                add(zr, of_gates, out=zr)
+                add(zr, of_gates, zr)
             else:
                 of_new[...] = 0
             gates.apply(zr)
             if bias is None:
                 xp.copyto(inner, of_new)
             else:
-                add(of_new, bias, out=inner)
-            multiply(r, inner, out=scratch)
-            add(new, scratch, out=new)
+                add(of_new, bias, inner)
+            multiply(r, inner, scratch)
+            add(new, scratch, new)
             squash(xp, new, new)
-            subtract(before, new, out=h)
-            multiply(h, z, out=h)
-            add(h, new, out=h)
-            if run.hold[t] is not None:
-                xp.copyto(h, before, where=run.hold[t][rows])
+            subtract(before, new, h)
+            multiply(h, z, h)
+            add(h, new, h)
+            if hold is not None:
+                xp.copyto(h, before, where=hold[rows])
 
     def _gru_before(self, run, gates, calls, sums, scratch, rows, steps):
         """Run some steps with the reset gate before the product; they keep r * h as ``inner``."""
@@ -109,21 +110,21 @@ class GruMixin(RecurrentBase):
         squash = ACTIVATIONS[run.activation]
         first, second = calls
         of_gates, of_new = sums[:2], sums[2]
-        for t, before, h, zr, z, r, new, inner in steps:
+        for t, before, h, zr, z, r, new, inner, hold in steps:
             if t or run.started:
                 first(before)
-                add(zr, of_gates, out=zr)
+                add(zr, of_gates, zr)
             gates.apply(zr)
-            multiply(r, before, out=inner)
+            multiply(r, before, inner)
             if t or run.started:
                 second(inner)
-                add(new, of_new, out=new)
+                add(new, of_new, new)
             squash(xp, new, new)
-            subtract(before, new, out=h)
-            multiply(h, z, out=h)
-            add(h, new, out=h)
-            if run.hold[t] is not None:
-                xp.copyto(h, before, where=run.hold[t][rows])
+            subtract(before, new, h)
+            multiply(h, z, h)
+            add(h, new, h)
+            if hold is not None:
+                xp.copyto(h, before, where=hold[rows])
 
     # ---- backward --------------------------------------------------------------------------------
     def gru_backward(self, run, dy, dh, wants):
@@ -143,17 +144,18 @@ class GruMixin(RecurrentBase):
         recurrent = WeightGradient(self, run.recurrent.shape, run.dtype) if wants[3] else None
         inner = WeightGradient(self, (1, units), run.dtype) if wants[4] else None
 
-        def back(rows):
-            some = self._of_samples(drop, rows)
-            for chunk, dz in self._gru_after_back(run, kernel, dy, dh[rows], some, wants[1], rows):
-                inputs.add(chunk, rows, dz[..., units:])
-                if recurrent is not None:
-                    recurrent.add(rows, run.h[chunk, rows], dz[..., :3 * units], some)
-                if inner is not None:
-                    ones = run.x[(0,) * (run.x.ndim - 3)][chunk, rows, -1:]
-                    inner.add(rows, ones, dz[..., :units])
+        def walk(rows):
+            return self._gru_after_back(
+                run, kernel, dy, dh[rows], self._of_samples(drop, rows), wants[1], rows
+            )
 
-        self._side_by_side(back, run, 3)
+        takers = inputs.takers(slice(units, None))
+        if recurrent is not None:
+            takers.append(recurrent.of_states(run.h, drop, slice(3 * units)))
+        if inner is not None:
+            ones = run.x[(0,) * (run.x.ndim - 3)][..., -1:]
+            takers.append(inner.of_states(ones, None, slice(units)))
+        self._gather(run, 3, walk, takers)
         dx, dkernel, dbias = inputs.result()
         if inner is not None:
             dbias = xp.stack([dbias, xp.concatenate([dbias[:2 * units], inner.total()[0]])])
@@ -223,15 +225,15 @@ class GruMixin(RecurrentBase):
         of_gates = WeightGradient(self, (units, 2 * units), dtype) if wants[3] else None
         of_new = WeightGradient(self, (units, units), dtype) if wants[3] else None
 
-        def back(rows):
+        def walk(rows):
             some = [self._of_samples(drop, rows) for drop in drops]
-            for chunk, dz in self._gru_before_back(run, dy, dh[rows], some, wants[1], rows):
-                inputs.add(chunk, rows, dz)
-                if wants[3]:
-                    of_gates.add(rows, run.h[chunk, rows], dz[..., :2 * units], some[0])
-                    of_new.add(rows, run.inner[chunk, rows], dz[..., 2 * units:], some[1])
+            return self._gru_before_back(run, dy, dh[rows], some, wants[1], rows)
 
-        self._side_by_side(back, run, 3)
+        takers = inputs.takers()
+        if wants[3]:
+            takers.append(of_gates.of_states(run.h, drops[0], slice(2 * units)))
+            takers.append(of_new.of_states(run.inner, drops[1], slice(2 * units, None)))
+        self._gather(run, 3, walk, takers)
         dx, dkernel, dbias = inputs.result()
         drecurrent = None
         if wants[3]:

@@ -33,11 +33,13 @@ class LstmMixin(RecurrentBase):
         project = self._gate_product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
         per_gate = drop is not None and drop.ndim == 3
         recur = self._gate_product(recurrent, run.batch, ORDER, gates.scales, None, per_gate)
+        self._run_ahead(run, project, x, 4, 5)
 
-        def forward(rows):
-            self._lstm_steps(run, x, c, drop, gates, project, recur, rows)
+        def steps(rows):
+            blocks = self._walk(run, project, x, 4, 5, rows)
+            self._lstm_steps(run, c, self._of_samples(drop, rows), gates, recur, blocks, rows)
 
-        self._side_by_side(forward, run, 4)
+        self._side_by_side(steps, run, 4)
         y, h = self._run_output(run, run.h)
         return y, h, c, run if keep else None
 
@@ -47,20 +49,14 @@ class LstmMixin(RecurrentBase):
             return array
         return self.xp.stack([array[gate] for gate in ORDER])
 
-    def _lstm_steps(self, run, x, c, drop, gates, project, recur, rows):
+    def _lstm_steps(self, run, c, drop, gates, recur, blocks, rows):
         """Run all steps for the samples ``rows``; ``c`` is the first cell state and becomes the last."""
-        xp = self.xp
-        batch = rows.stop - rows.start
-        sums = xp.empty((4, batch, run.units), dtype=run.dtype)
-        products = xp.empty((2, batch, run.units), dtype=run.dtype)
-        product = recur.into(sums, self._of_samples(drop, rows))
-        states = self._views(run.h, run.steps, rows)
-        blocks = self._recurrent_blocks(run.steps, products[0].size)
-        store = None if run.keep or not blocks else self._gate_steps(run, 5, blocks[0][1], batch)
         c = c[rows]
-        for start, stop in blocks:
-            block = run.gates[:, start:stop, rows] if run.keep else store[:, :stop - start]
-            self._project(project, x[..., start:stop, rows, :], block[:4])
+        sums = self.xp.empty((4, *c.shape), dtype=run.dtype)
+        products = self.xp.empty((2, *c.shape), dtype=run.dtype)
+        product = recur.into(sums, drop)
+        states = self._views(run.h, run.steps, rows)
+        for start, stop, block in blocks:
             block[4, 0] = c
             squashed = run.squashed[start:stop, rows] if run.keep else itertools.repeat(products[0])
             steps = zip(
@@ -95,14 +91,14 @@ class LstmMixin(RecurrentBase):
         inputs = InputGradients(self, run, 4, wants[0], wants[3], wants[5])
         recurrent = WeightGradient(self, run.recurrent.shape, run.dtype) if wants[4] else None
 
-        def back(rows):
+        def walk(rows):
             drop = self._of_samples(run.recurrent_drop, rows)
-            for chunk, dz in self._lstm_back(run, dy, dh[rows], dc[rows], drop, wants[1], rows):
-                inputs.add(chunk, rows, dz)
-                if recurrent is not None:
-                    recurrent.add(rows, run.h[chunk, rows], dz, drop)
+            return self._lstm_back(run, dy, dh[rows], dc[rows], drop, wants[1], rows)
 
-        self._side_by_side(back, run, 4)
+        takers = inputs.takers()
+        if recurrent is not None:
+            takers.append(recurrent.of_states(run.h, run.recurrent_drop))
+        self._gather(run, 4, walk, takers)
         dx, dkernel, dbias = inputs.result()
         return dx, dh, dc, dkernel, None if recurrent is None else recurrent.total(), dbias
 

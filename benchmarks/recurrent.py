@@ -93,6 +93,26 @@ def time_in_turn(calls: dict) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
+def measure(name: str, kind: str, size, with_torch: bool) -> list[dict]:
+    """Time one layer, print its lines and return them."""
+    import numpy as np
+
+    calls = {f"gpukeras {k}": f for k, f in ours(kind, size, np.random.default_rng(0)).items()}
+    if with_torch:
+        calls |= {f"torch {k}": f for k, f in torchs(kind, size, np.random.default_rng(0)).items()}
+    found = time_in_turn(calls)
+    batch, steps, features, units = size
+    work = 2 * batch * steps * GATES[kind] * units * (features + units)
+    rows = []
+    for part, passes in (("forward", 1), ("both", 3)):
+        seconds, other = found[f"gpukeras {part}"], found.get(f"torch {part}")
+        rate = passes * work / seconds / 1e9
+        beside = f"{other * 1e3:9.3f}{other / seconds:7.2f}" if other else ""
+        print(f"{name:<40}{part:<9}{seconds * 1e3:9.3f}{rate:9.1f}{beside}", flush=True)
+        rows.append({"name": name, "pass": part, "gpukeras": seconds, "torch": other, "gflops": rate})
+    return rows
+
+
 def main() -> None:
     """Print a line for each layer and size."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -105,8 +125,6 @@ def main() -> None:
         import gpukeras  # noqa: F401
     except ImportError:
         sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    import numpy as np
-
     try:
         import torch
     except ImportError:
@@ -114,24 +132,13 @@ def main() -> None:
     else:
         torch.set_num_threads(arguments.threads)
     rows = []
-    print(f"{'layer, batch x steps x features x units':<42}{'pass':<10}{'ms':>9}{'GFLOP/s':>9}{'torch':>9}{'ratio':>7}")
-    for kind, gates in GATES.items():
+    title = "layer, batch x steps x features x units"
+    print(f"{title:<40}{'pass':<9}{'ms':>9}{'GFLOP/s':>9}{'torch':>9}{'ratio':>7}")
+    for kind in GATES:
         for size in SIZES:
             name = f"{kind} {'x'.join(map(str, size))}"
-            if not re.search(arguments.only, name):
-                continue
-            calls = {f"gpukeras {k}": f for k, f in ours(kind, size, np.random.default_rng(0)).items()}
-            if torch is not None:
-                calls |= {f"torch {k}": f for k, f in torchs(kind, size, np.random.default_rng(0)).items()}
-            found = time_in_turn(calls)
-            batch, steps, features, units = size
-            work = 2 * batch * steps * gates * units * (features + units)
-            for part, passes in (("forward", 1), ("both", 3)):
-                seconds, other = found[f"gpukeras {part}"], found.get(f"torch {part}")
-                rows.append({"name": name, "pass": part, "gpukeras": seconds, "torch": other,
-                             "gflops": passes * work / seconds / 1e9})
-                beside = f"{other * 1e3:9.3f}{other / seconds:7.2f}" if other else ""
-                print(f"{name:<42}{part:<10}{seconds * 1e3:9.3f}{rows[-1]['gflops']:9.1f}{beside}", flush=True)
+            if re.search(arguments.only, name):
+                rows += measure(name, kind, size, torch is not None)
     if arguments.json:
         arguments.json.write_text(json.dumps({"threads": arguments.threads, "rows": rows}, indent=1))
 
