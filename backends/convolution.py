@@ -13,11 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import products, threads
+from . import products, threads, winograd
 from .convolution_choice import choose
 from .convolution_columns import ColumnsMixin, blocks, inner_slices, plan, tap_slices
 from .window_shapes import Windows, phases
-from .winograd import NumpyWinogradMixin
 
 __all__ = ["ConvolutionMixin", "NumpyConvolutionMixin", "blocks", "inner_slices", "tap_slices"]
 
@@ -51,7 +50,7 @@ class ConvolutionMixin(ColumnsMixin):
                 y[..., i] = self.conv_forward(xs, ws, windows)
             finish(y.reshape(-1, y.shape[-1]))
         elif way.startswith("winograd"):
-            self._winograd_forward(x, w, windows, int(way[-1]), y, finish)
+            winograd.forward(self, x, w, windows, int(way[-1]), y, finish)
         else:
             self._columns_forward(x, w, windows, way, y, bias, activation)
         return y
@@ -99,7 +98,7 @@ class ConvolutionMixin(ColumnsMixin):
             for i, xs, dys in _groups(xp, x, dy, groups):
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
         elif way.startswith("winograd"):
-            self._winograd_kernel(x, dy, windows, int(way[-1]), dw)
+            winograd.kernel_gradient(self, x, dy, windows, int(way[-1]), dw)
         else:
             return self._columns_kernel(x, windows, way, dy)[0]
         return dw
@@ -291,9 +290,10 @@ class ConvolutionMixin(ColumnsMixin):
         self.xp.matmul(rows.T, slopes, out=out)
 
 
-class NumpyConvolutionMixin(NumpyWinogradMixin, ConvolutionMixin):
+class NumpyConvolutionMixin(ConvolutionMixin):
     """Block sizes for the caches of a CPU, parts for its cores, and buffers that stay warm."""
 
+    _has_winograd = True
     column_bytes = 1 << 21
     _kept_bytes = 1 << 24  # larger buffers are given back at once
 

@@ -41,6 +41,7 @@ BLOCK_LEAST, BLOCK_MOST = 3 << 20, 20 << 20
 KERNEL_SECONDS = 3e-10  # to transform a kernel, for each of its values at all points
 
 
+# ---- the matrices ------------------------------------------------------------------------------------------
 class Transforms(NamedTuple):
     """Matrices from and to the values at the points."""
 
@@ -75,28 +76,23 @@ def transforms(tile: int, dtype: str = "float64") -> Transforms:
     return Transforms(*(np.ascontiguousarray(m, dtype) for m in (data, both, kernel.T, output)))
 
 
-class NumpyWinogradMixin:
-    """Two passes of a 3x3 convolution with steps of one; ``convolution`` decides when they run."""
+# ---- the passes --------------------------------------------------------------------------------------------
+def forward(backend, x, w, windows: Windows, tile: int, y, finish) -> None:
+    """Write the convolution of ``x`` and ``w`` into ``y`` and ``finish`` every block of it."""
+    if y.size:
+        work = _Work(backend, windows, tile, x, w.shape)
+        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(9, *w.shape[2:])
+        run = _forward_block if work.total <= work.most else _forward_blocks
+        run(work, x, w, y, finish)
 
-    _has_winograd = True
 
-    def _winograd_forward(self, x, w, windows: Windows, tile: int, y, finish) -> None:
-        """Write the convolution of ``x`` and ``w`` into ``y`` and ``finish`` every block of it."""
-        if y.size:
-            work = _Work(self, windows, tile, x, w.shape)
-            x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(9, *w.shape[2:])
-            if work.total <= work.most:
-                _forward_block(work, x, w, y, finish)
-            else:
-                _forward_blocks(work, x, w, y, finish)
-
-    def _winograd_kernel(self, x, dy, windows: Windows, tile: int, dw) -> None:
-        """Write the gradient of the kernel into ``dw``."""
-        if dy.size:
-            work = _Work(self, windows, tile, x, dw.shape)
-            _kernel(work, np.ascontiguousarray(x), np.ascontiguousarray(dy), dw)
-        else:
-            dw[...] = 0
+def kernel_gradient(backend, x, dy, windows: Windows, tile: int, dw) -> None:
+    """Write the gradient of the kernel into ``dw``."""
+    if dy.size:
+        work = _Work(backend, windows, tile, x, dw.shape)
+        _kernel_gradient(work, np.ascontiguousarray(x), np.ascontiguousarray(dy), dw)
+    else:
+        dw[...] = 0
 
 
 def _forward_block(work, x, w, y, finish) -> None:
@@ -120,7 +116,7 @@ def _forward_block(work, x, w, y, finish) -> None:
 def _forward_blocks(work, x, w, y, finish) -> None:
     """Compute block by block, with the values of kernels at all points; threads share out the blocks."""
     size, tile, c, f = work.size, work.tile, work.c, work.f
-    kernels = np.empty((size, size, c, f), x.dtype)
+    kernels = work.backend.empty((size, size, c, f), x.dtype)
     channels = threads.split(c, KERNEL_SECONDS * kernels.size)
     threads.parallel(lambda a, z: _to_points(w[:, a:z], work.matrices.kernel, kernels[:, :, a:z]), channels)
 
@@ -138,12 +134,12 @@ def _forward_blocks(work, x, w, y, finish) -> None:
     threads.parallel(part, threads.split(work.total, work.seconds, finer=finer))
 
 
-def _kernel(work, x, dy, dw) -> None:
+def _kernel_gradient(work, x, dy, dw) -> None:
     """Write the gradient of the kernel; threads share out the points, so that no sums need to be added."""
     size, c, f, matrices = work.size, work.c, work.f, work.matrices
     spread = np.ascontiguousarray(matrices.output.T)
     blocks = [_Block(work, *found) for found in _blocks(0, work.total, work.rows, work.most)]
-    halfway = np.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
+    halfway = work.backend.empty((size, 3, c, f), x.dtype)  # back from the points along the second axis
 
     def part(start, stop):
         # With one block each step needs its sums only once: they stay in cache.
@@ -174,6 +170,7 @@ def _to_points(w, matrix, out) -> None:
     np.matmul(matrix[:, None], w.swapaxes(0, 1), out=out.swapaxes(1, 2))
 
 
+# ---- blocks of tiles ---------------------------------------------------------------------------------------
 def _blocks(start: int, stop: int, rows: int, most: int) -> Iterator[tuple[slice, slice]]:
     """Yield (images, rows of tiles) of blocks of about equal size, of at most ``most`` rows.
 
