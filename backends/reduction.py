@@ -22,15 +22,43 @@ class ReductionMixin(Device):
         y = x.sum(axis=axes, keepdims=keepdims)
         return y if scale is None else y * scale
 
+    def extreme(self, x, axes, name: str):
+        """Return the maximum or minimum (``name`` is "max" or "min") over ``axes``, which are kept."""
+        return getattr(x, name)(axis=axes, keepdims=True)
+
 
 class NumpyReductionMixin(ReductionMixin):
-    """Sums over leading axes as ``ones @ x``: BLAS walks memory once, ``sum`` starts anew for every row."""
+    """Sums as products with ones: the BLAS walks memory once, ``sum`` starts anew for every row."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
-        count = len(axes)
-        if 0 < count < x.ndim and axes[-1] == count - 1 and x.dtype != np.float16 and x.flags.c_contiguous:
-            rows = math.prod(x.shape[:count])
-            if rows >= 16:
-                y = np.full(rows, 1.0 if scale is None else scale, x.dtype) @ x.reshape(rows, -1)
-                return y.reshape((1,) * count + x.shape[count:] if keepdims else x.shape[count:])
-        return super().sum(x, axes, keepdims, scale)
+        parts = _around(x, axes)
+        if parts is None or parts[1] < 8 or x.dtype == np.float16:
+            return super().sum(x, axes, keepdims, scale)
+        before, count, after = parts
+        ones = np.full(count, 1.0 if scale is None else scale, x.dtype)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
+        if after == 1:
+            return np.dot(x.reshape(before, count), ones).reshape(shape)
+        if before == 1:
+            return np.dot(ones, x.reshape(count, after)).reshape(shape)
+        return np.matmul(ones, x.reshape(before, count, after)).reshape(shape)
+
+    def extreme(self, x, axes, name):
+        before, count, after = _around(x, axes) or (1, 1, 1)
+        k = 1  # positions taken together, so that rows are long
+        while after > 1 and k * after < 256 and count % (2 * k) == 0:
+            k *= 2
+        if k == 1:
+            return super().extreme(x, axes, name)
+        reduce = (np.maximum if name == "max" else np.minimum).reduce
+        found = reduce(x.reshape(before, count // k, k * after), axis=1)
+        found = reduce(found.reshape(before, k, after), axis=1)
+        return found.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _around(x, axes) -> tuple[int, int, int] | None:
+    """Return the elements before, in and behind neighbouring ``axes`` of a contiguous array; not of all."""
+    if not 0 < len(axes) < x.ndim or axes[-1] - axes[0] != len(axes) - 1 or not x.flags.c_contiguous:
+        return None
+    before, count = math.prod(x.shape[:axes[0]]), math.prod(x.shape[axes[0]:axes[-1] + 1])
+    return before, count, math.prod(x.shape[axes[-1] + 1:])

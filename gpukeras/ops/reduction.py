@@ -120,10 +120,10 @@ def _extreme(x, axis, keepdims, initial, name, pick):
     if initial is None:
         if not a.size:
             raise ValueError(f"{name} of a tensor of shape {a.shape} without elements; give initial=...")
-        y = getattr(a, name)(axis=axes, keepdims=True)
+        y = x.backend.extreme(a, axes, name)
     else:
         start = a.dtype.type(float(initial) if a.dtype.kind == "f" else int(initial))
-        y = pick(xp)(getattr(a, name)(axis=axes, keepdims=True), start) if a.size else xp.full(
+        y = pick(xp)(x.backend.extreme(a, axes, name), start) if a.size else xp.full(
             kept(a.shape, axes), start, a.dtype
         )
     result = y if keepdims else y.reshape(shapes.reduce(a.shape, axes))
@@ -132,7 +132,10 @@ def _extreme(x, axis, keepdims, initial, name, pick):
 
     def vjp(dy):
         mask = (a == y).astype(a.dtype)
-        ties = xp.maximum(mask.sum(axis=axes, keepdims=True), 1)  # 0: `initial` won
+        ties = xp.maximum(x.backend.sum(mask, axes, keepdims=True), 1)  # 0: `initial` won
+        if not _STATE.tapes:
+            mask *= dy.array.reshape(y.shape) / ties
+            return mask
         mask /= ties
         return spread(dy, a.shape, axes) * Tensor(mask)
 
