@@ -10,6 +10,7 @@ from . import memory
 from .activation import NumpyActivationMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
+from .dense import NumpyDenseMixin
 from .depthwise import NumpyDepthwiseMixin
 from .embedding import NumpyEmbeddingMixin
 from .indexing import NumpyIndexingMixin
@@ -27,7 +28,8 @@ from .update import NumpyUpdateMixin
 class NumpyBackend(
     NumpyNormalizationMixin, NumpyDepthwiseMixin, NumpyConvolutionMixin, NumpyPoolingMixin,
     NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin, NumpyRowsMixin, NumpyReductionMixin,
-    NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin, NumpyRandomMixin, NumpyUpdateMixin, Backend,
+    NumpyDenseMixin, NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin, NumpyRandomMixin,
+    NumpyUpdateMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

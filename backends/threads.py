@@ -128,6 +128,18 @@ def parallel(function: Callable, parts: Sequence[tuple]) -> None:
             function(*part)
 
 
+def share(function: Callable, count: int, seconds: float, block: int = 1) -> None:
+    """Call ``function(start, stop)`` for the parts of ``count`` items, which begin at multiples of ``block``.
+
+    ``seconds`` is an estimate of the whole work on one thread.
+    """
+    parts = split(-(-count // block), seconds)
+    if len(parts) < 2:
+        function(0, count)
+    else:
+        parallel(lambda start, stop: function(start * block, min(stop * block, count)), parts)
+
+
 class session(contextlib.ContextDecorator):
     """A ``with`` block, or a decorated function, in which the pool has the cores and the BLAS one thread.
 

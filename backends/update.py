@@ -16,6 +16,7 @@ import threading
 
 from . import blas, threads
 from .device import Device
+from .program import followed
 
 
 def elementwise(rule):
@@ -346,20 +347,17 @@ class NumpyUpdateMixin(UpdateMixin):
         found = kept.get((dtype, count))
         if found is None or found[0].size < size:
             found = kept[dtype, count] = tuple(self.xp.empty(size, dtype) for _ in range(count))
-        return found if found[0].size == size else tuple(t[:size] for t in found)
+        return followed(found if found[0].size == size else tuple(t[:size] for t in found))
 
     def clip_factor(self, square_sum, limit):
         norm = math.sqrt(square_sum)
         return limit / max(norm, limit) if math.isfinite(norm) else math.nan
 
     def _update_in_parts(self, rule, arrays, settings):
-        size, block = arrays[0].size, 1024  # parts begin aligned
-
         def part(start, stop):
-            start, stop = start * block, min(stop * block, size)
             rule(self, *[None if a is None else a[start:stop] for a in arrays], **settings)
 
-        threads.parallel(part, threads.split(-(-size // block), size * 8e-10))
+        threads.share(part, arrays[0].size, arrays[0].size * 8e-10, block=1024)
 
     def _decay(self, state, keep, value, gain, t, square=False):
         if state.size < self._one_pass:
