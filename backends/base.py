@@ -23,15 +23,15 @@ from .recurrent import RecurrentMixin
 from .reduction import ReductionMixin
 from .resize import ResizeMixin
 from .rows import RowsMixin
-from .special import SpecialMixin
 from .sparse import SparseMixin
+from .special import SpecialMixin
 from .update import UpdateMixin
 from .update_rows import RowUpdateMixin
 
 
 class Backend(
-    DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
+    SparseMixin, DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
     PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
-    IndexingMixin, RandomMixin, SparseMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, Device,
+    IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

@@ -23,6 +23,10 @@ class EmbeddingMixin(IndexingMixin):
         self.scatter_add(total, rows.reshape(-1), dy.reshape(rows.size, dy.shape[-1]))
         return total
 
+    def gather_rows(self, table, rows):
+        """Return ``table[rows]`` for numbers known to be good."""
+        return self.xp.take(table, rows, 0)
+
     def embedding_row_gradient(self, dy, rows, count: int) -> RowGradient | None:
         """Return the gradient of the table as that of the rows used; ``None`` for a small table."""
         return None
@@ -36,7 +40,6 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
         return self.gather_rows(table, rows)
 
     def gather_rows(self, table, rows):
-        """Return ``table[rows]`` for numbers known to be good."""
         y = self.empty((*rows.shape, table.shape[1]), table.dtype)
         flat, out = rows.reshape(-1), y.reshape(rows.size, table.shape[1])
 

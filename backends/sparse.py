@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .device import Device
+from .dense import DenseMixin
 
 GATHERED = 1 << 16  # elements gathered at a time: a quarter of a megabyte, which stays in the cache
 
@@ -252,8 +252,25 @@ def _all_ones(values) -> bool:
     return bool((values == 1).all())
 
 
-class SparseMixin(Device):
-    """How compressed rows get to a device."""
+class SparseMixin(DenseMixin):
+    """What a dense layer does with compressed rows, and how they get to a device."""
+
+    def sparse_dense_forward(self, rows: CompressedRows, kernel, bias, activation=None):
+        """Return activation(rows @ kernel + bias), as ``dense_forward`` does."""
+        y = rows.dot(kernel)
+        if bias is not None:
+            y += bias
+        if activation == "relu":
+            self.relu(y, out=y)
+        elif activation == "tanh":
+            self.xp.tanh(y, out=y)
+        return y
+
+    def sparse_dense_backward(self, dy, rows, y, activation, need_dkernel, need_dbias, out=None):
+        """Return the gradients of kernel and bias, as ``dense_backward`` does."""
+        dz = self.activation_backward(dy, y, activation)
+        dkernel = rows.T.dot(dz, out) if need_dkernel else None
+        return dkernel, self.column_sum(dz) if need_dbias else None
 
     def rows_to_dense(self, rows: CompressedRows):
         """Return the matrix with its zeros on this device; only its elements are sent there."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gpukeras import activations, autograd, ops, regularizers, tree
+from gpukeras import activations, ops, regularizers, tree
 from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
-from gpukeras.ops.dense import fused_dense, sparse_dense, split_activation
+from gpukeras.ops.dense import fused_dense, sparse_dense, split_activation, stays_sparse
 from gpukeras.sparse import SparseTensor
 from gpukeras.symbolic import KerasTensor
 
@@ -83,7 +83,7 @@ class Dense(Layer):
         if self._split[0] is not activation:
             self._split = (activation, *split_activation(activation))
         _, inside, after = self._split
-        if type(inputs) is SparseTensor and not autograd.is_tracked(inputs):
+        if type(inputs) is SparseTensor and stays_sparse(inputs, self.kernel):
             y = sparse_dense(self.kernel, self.bias, inputs, inside)
         else:
             y = fused_dense(inputs, self.kernel, self.bias, inside)

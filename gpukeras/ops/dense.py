@@ -45,7 +45,7 @@ def dense(x, kernel, bias=None, activation=None):
     array([[3., 0.]], dtype=float32)
     """
     inside, after = split_activation(activation)
-    if type(x) is SparseTensor and not autograd.is_tracked(x):
+    if type(x) is SparseTensor and stays_sparse(x, kernel):
         y = sparse_dense(kernel, bias, x, inside)
     else:
         y = fused_dense(x, kernel, bias, inside)
@@ -128,6 +128,11 @@ def fused_dense(x, kernel, bias=None, activation=None):
     return (y if len(lead) == 1 else y.reshape(*lead, w.shape[1])), vjp
 
 
+def stays_sparse(x: SparseTensor, kernel) -> bool:
+    """Tell whether ``sparse_dense`` may take ``x``: nobody wants its gradient, and nothing needs a cast."""
+    return x.dtype == kernel.dtype and not autograd.is_tracked(x)
+
+
 @op(shape=lambda kernel, bias, x, activation=None: _dense_shape(x.shape, kernel, bias), tensors=2)
 def sparse_dense(kernel, bias, x, activation=None):
     """Return what ``fused_dense`` does for a sparse batch, in time that its zeros do not count in.
@@ -140,18 +145,16 @@ def sparse_dense(kernel, bias, x, activation=None):
     backend = kernel.backend
     if backend is not x.backend:
         raise backends.mixed("sparse_dense", backend.name, x.backend.name)
-    rows = x.rows if w.dtype == x.dtype else x.array.astype(w.dtype)
-    y = backend.dense_forward(rows, w, b, activation)
+    y = backend.sparse_dense_forward(x.rows, w, b, activation)
     needs_kernel, needs_bias = autograd.is_tracked(kernel), autograd.is_tracked(bias)
 
     def vjp(dy):
         if _STATE.tapes:
             return _composed(dy, x, kernel, bias, activation)[1:]
-        _, dkernel, dbias = backend.dense_backward(
-            dy.array, rows, w, y, activation, False, needs_kernel, needs_bias,
+        return backend.sparse_dense_backward(
+            dy.array, x.rows, y, activation, needs_kernel, needs_bias,
             autograd.take_place(kernel) if needs_kernel else None,
         )
-        return _like(dkernel, kernel), _like(dbias, bias)
 
     return y, vjp
 

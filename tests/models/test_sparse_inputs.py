@@ -52,6 +52,22 @@ def test_fit_gives_the_numbers_of_dense_data(fitting, counts):
     assert_same(trained(sparse.csr_matrix(x), y, mlp(), **fitting), trained(x, y, mlp(), **fitting))
 
 
+def test_a_wide_layer_sees_rows_without_zeros(monkeypatch):
+    x, y = words(samples=600, width=3000)
+
+    def model():
+        keras.utils.set_random_seed(3)
+        made = keras.Sequential([keras.Input((3000,)), keras.layers.Dense(16, activation="relu"),
+                                 keras.layers.Dense(1)])
+        made.compile("adam", "mse")
+        return made
+
+    expected = trained(x, y, model())
+    with monkeypatch.context() as patch:
+        patch.setattr(CompressedRows, "toarray", lambda self: pytest.fail("made dense"))
+        assert_same(trained(sparse.csr_matrix(x), y, model()), expected)
+
+
 @pytest.mark.parametrize("make", [
     sparse.csr_array, sparse.csc_matrix, sparse.coo_array, sparse.lil_matrix, sparse.dok_matrix,
     sparse.bsr_array, sparse.dia_matrix, lambda x: sparse.csr_matrix(x.astype("int64")),
