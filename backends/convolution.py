@@ -214,7 +214,6 @@ class ConvolutionMixin(ColumnsMixin):
 
     def _conv_scatter(self, dy, w, windows: Windows):
         """Data gradient by columns: every window's gradient is added to where its inputs came from."""
-        xp = self.xp
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
         matrix = self._transposed(w.reshape(taps * channels, filters))
@@ -254,7 +253,6 @@ class ConvolutionMixin(ColumnsMixin):
 
         Among those inputs it is a convolution with steps of one, with a part of the mirrored kernel.
         """
-        xp = self.xp
         dx = self.empty((len(dy), *windows.size, w.shape[-2]), dy.dtype)
         for places, taps, back in phases(windows):
             if taps is None:

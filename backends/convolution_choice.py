@@ -28,7 +28,7 @@ WAYS = {
     "winograd2": "Winograd's F(2x2, 3x3)",
     "winograd4": "Winograd's F(4x4, 3x3)",
 }
-PLANAR_RUN = 16  # shorter runs of contiguous floats than this are gathered plane by plane
+PLANAR_RUN = 24  # numbers that follow each other in memory: longer runs are quick enough to copy one by one
 WINOGRAD_VARIABLE = "GPUKERAS_WINOGRAD"
 
 _winograd: bool | None = None  # by set_winograd
@@ -85,8 +85,7 @@ def choose(
         return "mirrored" if tile and can_mirror(windows) else _choose_data(x_shape, w_shape, windows)
     if tile:
         return f"winograd{tile}"
-    run = w_shape[-2] * (windows.window[-1] if windows.dilation[-1] == 1 else 1)
-    return "planar" if run < PLANAR_RUN else "rows"
+    return _choose_columns(w_shape, windows)
 
 
 def _able(step, w_shape, windows: Windows, groups: int, has_winograd: bool) -> tuple[str, ...]:
@@ -102,6 +101,15 @@ def _able(step, w_shape, windows: Windows, groups: int, has_winograd: bool) -> t
         if has_winograd and fits_winograd(windows):
             found += ("winograd2", "winograd4")
     return found + ("pointwise",) if windows.plain else found
+
+
+def _choose_columns(w_shape: tuple, windows: Windows) -> str:
+    """Choose between copying along rows of the window and along rows of the output: the longer runs win.
+
+    The latter read every ``stride``-th number only.
+    """
+    run = w_shape[-2] * (windows.window[-1] if windows.dilation[-1] == 1 else 1)
+    return "planar" if run <= min(PLANAR_RUN, windows.out[-1] // windows.strides[-1]) else "rows"
 
 
 def can_mirror(windows: Windows) -> bool:

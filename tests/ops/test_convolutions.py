@@ -7,7 +7,7 @@ import pytest
 from support.checks import check_gradient, check_op
 
 from gpukeras import autograd, ops
-from gpukeras.backends import convolution_choice, window_shapes
+from gpukeras.backends import window_shapes
 from gpukeras.ops.convolutions import convolution_data, convolution_kernel
 from gpukeras.tensor import Tensor, Variable
 
@@ -316,16 +316,6 @@ def test_integers_meet_a_float_kernel():
 def test_errors(call, words):
     with pytest.raises(ValueError, match=words):
         call()
-
-
-@pytest.mark.parametrize("w, settings, way", [
-    ((3, 3, 64, 32), {}, "rows"), ((3, 3, 1, 32), {}, "planar"), ((1, 1, 8, 8), {}, "pointwise"),
-    ((1, 1, 8, 8), dict(strides=(2, 2)), "planar"), ((3, 3, 1, 8), dict(groups=8), "depthwise"),
-    ((3, 3, 2, 8), dict(groups=4), "grouped"),
-])
-def test_choice_of_algorithm(w, settings, way):
-    windows = window_shapes.windows((8, 8), w[:2], settings.get("strides", (1, 1)), "same", (1, 1), "test")
-    assert convolution_choice.choose("forward", (2, 8, 8, w[2]), w, windows, settings.get("groups", 1)) == way
 
 
 # ---- real Keras ------------------------------------------------------------------------------------------
