@@ -149,7 +149,10 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
 
     def affine_columns(self, x, scale, offset=None):
         if x.size <= 1024 or not x.flags.c_contiguous or x.dtype.kind != "f":
-            return super().affine_columns(x, scale, offset)
+            y = x * scale
+            if offset is not None:
+                y += offset
+            return y
         y = self.empty(x.shape, x.dtype)
         self._affine(x, None, scale, offset, y)
         return y

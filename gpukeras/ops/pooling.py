@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from gpukeras import autograd, config, dtypes
 from gpukeras.backends import window_shapes
 from gpukeras.op import op
@@ -85,9 +87,10 @@ def _settings(pool_size, strides, padding, data_format) -> dict:
     }
 
 
-def _windows(inputs, pool_size, strides, padding, data_format) -> window_shapes.Windows:
-    window_shapes.pool(inputs.shape, pool_size, strides, padding, data_format)  # for its errors
-    spatial, _ = window_shapes.split_format(inputs.shape, data_format)
+@functools.lru_cache(maxsize=256)
+def _windows(shape, pool_size, strides, padding, data_format) -> window_shapes.Windows:
+    window_shapes.pool(shape, pool_size, strides, padding, data_format)  # for its errors
+    spatial, _ = window_shapes.split_format(shape, data_format)
     rank = len(spatial)
     window = window_shapes.per_axis(pool_size, rank, "pool_size")
     step = window if strides is None else window_shapes.per_axis(strides, rank, "strides")
@@ -98,7 +101,7 @@ def _windows(inputs, pool_size, strides, padding, data_format) -> window_shapes.
 @op(shape=window_shapes.pool)
 def maximum_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Maximum pooling with all settings given: see ``max_pool``."""
-    windows = _windows(inputs, pool_size, strides, padding, data_format)
+    windows = _windows(inputs.shape, pool_size, strides, padding, data_format)
     backend = inputs.backend
     x = _channels_last(inputs.array, data_format)
     if not (autograd.recording() and autograd.is_tracked(inputs)):
@@ -141,7 +144,7 @@ def max_pool_select(v, where, windows, data_format="channels_last"):
 @op(shape=window_shapes.pool, dtype="float")
 def mean_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Average pooling with all settings given: see ``average_pool``."""
-    windows = _windows(inputs, pool_size, strides, padding, data_format)
+    windows = _windows(inputs.shape, pool_size, strides, padding, data_format)
     kind = dtypes.float_type(inputs.dtype)
     x = _channels_last(inputs.array.astype(kind, copy=False), data_format)
     y = inputs.backend.average_pool_forward(x, windows)
