@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .program import note, plain
+
 # Of each: get and set the number of threads, y = a x + b y for the letter s (float32) or d (float64).
 NAMES = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_", "scipy_cblas_{}axpby64_"),
@@ -44,12 +46,14 @@ class Blas:
 
     def scaled_sum(self, a, x, b, y) -> bool:
         """Do ``y = a x + b y`` with vectors, if possible; tell whether it was."""
+        a, x, b, y = plain(a), plain(x), plain(b), plain(y)
         call = self.axpby.get(y.dtype)
         if call is None or x.dtype != y.dtype or x.size != y.size or not y.size:
             return False
         if not x.flags.carray or not y.flags.carray:
             return False
         call(y.size, a, _address(x), 1, b, _address(y), 1)
+        note(self.scaled_sum, a, x, b, y)
         return True
 
 

@@ -18,6 +18,7 @@ from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
 from .normalization import NumpyNormalizationMixin
 from .pooling import NumpyPoolingMixin
+from .program import kept
 from .random import NumpyRandomMixin
 from .recurrent import NumpyRecurrentMixin
 from .reduction import NumpyReductionMixin
@@ -40,7 +41,7 @@ class NumpyBackend(
         return f"CPU ({platform.machine()}), NumPy {np.__version__}"
 
     def empty(self, shape, dtype) -> np.ndarray:
-        return memory.empty(shape, dtype)
+        return kept(memory.empty(shape, dtype))
 
     def to_numpy(self, array) -> np.ndarray:
         return np.asarray(array)

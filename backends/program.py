@@ -80,6 +80,36 @@ class Recording:
         return array.view(_Followed)
 
 
+def note(function: Callable, *args) -> None:
+    """Note a call that has just been made on ordinary arrays, if a recording is open."""
+    if _LOCAL.recording is not None:
+        _LOCAL.recording.add(function, *args)
+
+
+def noted_whole(function: Callable, *args) -> None:
+    """Call a function that writes into memory it was given; an open recording notes this one call only."""
+    recording = _LOCAL.recording
+    if recording is None:
+        function(*args)
+        return
+    _LOCAL.recording = None
+    try:
+        function(*args)
+    finally:
+        _LOCAL.recording = recording
+    recording.add(function, *args)
+
+
+def kept(array: np.ndarray) -> np.ndarray:
+    """Return a new array for a result as the open recording follows it; as it is where none is open."""
+    return array if _LOCAL.recording is None else _LOCAL.recording.keep(array)
+
+
+def followed(arrays: tuple) -> tuple:
+    """Return temporary arrays as the open recording follows them; as they are where none is open."""
+    return arrays if _LOCAL.recording is None else tuple(a.view(_Followed) for a in arrays)
+
+
 def plain(value):
     """Return ``value`` with followed arrays, in lists and tuples as well, as ordinary ones."""
     if isinstance(value, _Followed):

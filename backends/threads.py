@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from . import blas
+from .program import noted_whole
 
 WORTH = 2e-4  # seconds of work on one thread below which splitting costs more than it gains
 LIMIT = 16  # threads used by default at most: more Python threads stand in each other's way
@@ -117,7 +118,15 @@ def parallel(function: Callable, parts: Sequence[tuple]) -> None:
     the parts run here one after the other. After an exception no further part begins; the first one is
     raised here once all have ended.
     """
-    if len(parts) > 1 and may_split() and _POOL.lock.acquire(blocking=False):
+    if len(parts) > 1:
+        noted_whole(_parallel, function, parts)  # what happens on other threads is not recorded
+    else:
+        for part in parts:
+            function(*part)
+
+
+def _parallel(function, parts) -> None:
+    if may_split() and _POOL.lock.acquire(blocking=False):
         try:
             with session():
                 _POOL.run(function, parts)

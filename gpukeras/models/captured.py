@@ -1,8 +1,8 @@
 """The training step of a small model, recorded once and replayed without the Python in between.
 
 Keras compiles ``train_step``; here, on the CPU, its array calls are recorded (``backends.program``) after a
-few ordinary steps, compared with one more ordinary step, and from then on replayed. What is recorded: forward
-pass, loss, gradients, metrics. The optimizer and the data stay as they are.
+few ordinary steps, compared with one more ordinary step, and from then on replayed: forward pass, loss,
+gradients, metrics, and the optimizer's update where it is its rule alone.
 
 As in Keras, Python code inside the step runs only while it is being recorded, and ``run_eagerly=True`` turns
 that off. Only models made of this library's own parts are recorded: a layer, loss or metric of the user's may
@@ -154,10 +154,33 @@ def _record(model, data) -> tuple:
     finally:
         for variable, array in zip(known, arrays):
             variable.array = array
-    trained = model._trained_variables()
-    model.optimizer.apply(gradients, trained)
-    program = _Program(model, recording, inputs, gradients)
-    return program, model.get_metrics_result()
+    update = _record_update(model.optimizer, recording, gradients)
+    if update is None:
+        model.optimizer.apply(gradients, model._trained_variables())
+    return _Program(model, recording, inputs, gradients, update), model.get_metrics_result()
+
+
+def _record_update(optimizer, recording, gradients):
+    """Update the weights and record how, if the optimizer lets it; return (plan, place of the rate)."""
+    plan = optimizer.plan_to_record()
+    if plan is None or any(gradients[k].array is not view for k, view in plan.copies):
+        return None
+    rate = np.full((), optimizer.next_flat_rate(), plan.runs[0].p.dtype)
+    memory = [a for run in plan.runs for a in (run.p, *run.slots.values())]
+    before, length = [a.copy() for a in memory], len(recording.calls)
+    follow = recording.follow
+    try:
+        with recording:
+            for run in plan.runs:
+                slots = {name: follow(slot) for name, slot in run.slots.items()}
+                optimizer.update_flat(run.backend, follow(run.p), follow(run.g), slots, follow(rate))
+    except CannotRecord:
+        for array, value in zip(memory, before):
+            array[...] = value
+        del recording.calls[length:]
+        return None
+    optimizer.count_recorded(plan)
+    return plan, rate
 
 
 def _placed(model, gradients) -> list:
@@ -196,10 +219,13 @@ class _Program:
         Where the batch goes.
     gradients : list of Tensor
         Where the gradients come out: the optimizer's own memory, as far as it offers that.
+    plan, rate
+        Of an update among the calls: the optimizer's plan, and the 0-d array that takes each step's rate.
     """
 
-    def __init__(self, model, recording, inputs, gradients):
+    def __init__(self, model, recording, inputs, gradients, update):
         self.model = model
+        self.plan, self.rate = update or (None, None)
         self.calls = recording.calls
         self.seeds = recording.seeds
         self.inputs = inputs
@@ -210,10 +236,12 @@ class _Program:
 
     def valid(self) -> bool:
         """Tell whether the variables still are where they were."""
-        return self.layout == tensor.layout_version and self.variables is self.model._variables_trained
+        return self.layout == tensor.layout_version == self.model.optimizer._layout and (
+            self.variables is self.model._variables_trained
+        )
 
     def run(self, data) -> None:
-        """Do everything up to the optimizer's step."""
+        """Do what was recorded: everything, or everything up to the optimizer's step."""
         for place, part in zip(self.inputs, data):
             if part is not None and part.array is not place:
                 np.copyto(place, part.array)
@@ -223,31 +251,39 @@ class _Program:
     def step(self, data):
         """Train on one batch; return the logs."""
         model = self.model
-        self.run(_parts(data))
         optimizer = model.optimizer
-        optimizer.gradient_places(self.variables)
-        optimizer.apply(self.gradients, self.variables)
+        if self.plan is not None:
+            self.rate[...] = optimizer.next_flat_rate()
+            self.run(_parts(data))
+            optimizer.count_recorded(self.plan)
+        else:
+            self.run(_parts(data))
+            optimizer.gradient_places(self.variables)
+            optimizer.apply(self.gradients, self.variables)
         return Logs(model._results)
 
     def prove(self, data):
         """Train on one batch in the ordinary way; return whether this program does the same, and the logs."""
         model = self.model
-        state = changed_variables(model)
-        before = [v.array.copy() for v in state]
+        memory = [v.array for v in changed_variables(model)]
+        if self.plan is not None:
+            self.rate[...] = model.optimizer.next_flat_rate()
+            memory += [a for run in self.plan.runs for a in (run.p, *run.slots.values())]
+        before = [a.copy() for a in memory]
         generators = [device_generator(backends.CPU, seed).bit_generator for seed in self.seeds]
         draws = [g.state for g in generators]
         self.run(_parts(data))
-        replayed = [a.copy() for a in (*(v.array for v in state), *(g.array for g in self.gradients))]
-        for variable, value in zip(state, before):
-            variable.array[...] = value
+        replayed = [a.copy() for a in (*memory, *(g.array for g in self.gradients))]
+        for array, value in zip(memory, before):
+            array[...] = value
         for generator, value in zip(generators, draws):
             generator.state = value
         x, y, sample_weight = (*_parts(data), None, None)[:3]
         y_pred, gradients = model._differentiate(x, y, sample_weight)
-        model.compute_metrics(x, y, y_pred, sample_weight)
-        ordinary = [*(v.array for v in state), *(g.array for g in gradients)]
-        self.proven = all(map(_close, replayed, ordinary))
+        found = [g.array.copy() for g in gradients]
         model.optimizer.apply(gradients, self.variables)
+        model.compute_metrics(x, y, y_pred, sample_weight)
+        self.proven = all(map(_close, replayed, (*memory, *found)))
         return self.proven, model.get_metrics_result()
 
 

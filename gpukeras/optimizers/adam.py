@@ -94,20 +94,22 @@ class Adam(_Moments):
         if self.amsgrad:
             self._velocity_hats = self.add_optimizer_variables(self._trainable_variables, "velocity_hat")
 
-    def update_flat(self, backend, p, g, slots, learning_rate):
+    recordable = True
+
+    def _flat_rate(self, learning_rate):
         step = self._local_step
-        rate = learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
+        return learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
+
+    def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adam_update(
-            p, g, slots["momentum"], slots["velocity"], slots.get("velocity_hat"), learning_rate=rate,
-            beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
+            p, g, slots["momentum"], slots["velocity"], slots.get("velocity_hat"),
+            learning_rate=learning_rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
         )
 
     def _update_rows(self, run, g, learning_rate):
         own = type(self).update_flat is Adam.update_flat
         if not own or self.amsgrad or not self.beta_1 or not self.beta_2:
             return False
-        step = self._local_step
-        learning_rate = learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
         if deferred := self._deferred_rows(run):
             deferred.apply(g.rows, g.values, float(learning_rate))
         else:
@@ -222,11 +224,15 @@ class Adamax(_Moments):
         Optimizer.build(self, variables)
         self._m, self._u = self.add_optimizer_variables(self._trainable_variables, ["momentum", "norm"])
 
+    recordable = True
+
+    def _flat_rate(self, learning_rate):
+        return learning_rate / (1 - self.beta_1**self._local_step)
+
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adamax_update(
             p, g, slots["momentum"], slots["norm"], beta_1=self.beta_1, beta_2=self.beta_2,
-            epsilon=self.epsilon,
-            learning_rate=learning_rate / (1 - self.beta_1**self._local_step),
+            epsilon=self.epsilon, learning_rate=learning_rate,
         )
 
 
@@ -357,6 +363,8 @@ class Lion(Optimizer):
             return
         super().build(variables)
         self._momentums = self.add_optimizer_variables(self._trainable_variables, "momentum")
+
+    recordable = True
 
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.lion_update(

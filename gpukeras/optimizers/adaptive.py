@@ -58,6 +58,8 @@ class Adagrad(Optimizer):
             self._trainable_variables, "accumulator", float(self.initial_accumulator_value)
         )
 
+    recordable = True
+
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adagrad_update(p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon)
 
@@ -125,6 +127,8 @@ class Adadelta(Optimizer):
         self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(
             self._trainable_variables, ["accumulated_grad", "accumulated_delta_var"]
         )
+
+    recordable = True
 
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.adadelta_update(
@@ -194,6 +198,8 @@ class RMSprop(Optimizer):
         self._average_gradients = (
             self.add_optimizer_variables(variables, "average_gradient") if self.centered else []
         )
+
+    recordable = True
 
     def update_flat(self, backend, p, g, slots, learning_rate):
         backend.rmsprop_update(

@@ -63,6 +63,7 @@ class Optimizer(AdjustMixin, StateMixin):
     """
 
     elementwise = True
+    recordable = False  # whether ``update_flat`` depends on the number of the step by ``_flat_rate`` alone
     may_overflow = False  # whether gradients may leave their dtype: a loss scale looks for its limit
 
     def __init__(
@@ -299,6 +300,7 @@ class Optimizer(AdjustMixin, StateMixin):
                 self._decay_weights(plan, rate)
             self._begin_update()
             if self._fused:
+                rate = self._flat_rate(rate)
                 for run in plan.runs:
                     if run.source is not None and type(grads[run.source]) is RowTensor:
                         slices = grads[run.source].slices
@@ -390,7 +392,11 @@ class Optimizer(AdjustMixin, StateMixin):
         (run,) = self._plan((self._get_variable_index(variable),), True).runs
         run.view(run.places[0][0])[...] = to_array(gradient, variable.dtype, variable.backend)
         rate = learning_rate.array if isinstance(learning_rate, Tensor) else learning_rate
-        self.update_flat(run.backend, run.p, run.g, run.slots, rate)
+        self.update_flat(run.backend, run.p, run.g, run.slots, self._flat_rate(rate))
+
+    def _flat_rate(self, learning_rate):
+        """Return the rate for ``update_flat``: the learning rate, with corrections that all weights share."""
+        return learning_rate
 
     def update_flat(self, backend, p, g, slots, learning_rate) -> None:
         """Update a flat run of variables in place; the optimizers of this package override it.
@@ -403,8 +409,38 @@ class Optimizer(AdjustMixin, StateMixin):
         slots : dict from str to array of shape (n,)
             What ``add_optimizer_variables`` made, by its name.
         learning_rate : float or 0-d array
+            What ``_flat_rate`` made of it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
+
+    # ---- for recorded steps (``models.captured``) ---
+    def plan_to_record(self):
+        """Return the plan of an update that is nothing but ``update_flat`` on gradients in their places.
+
+        ``None`` where a step does more: clipping, weight decay, averages, constraints, accumulation.
+        """
+        more = (
+            self._changes_gradients() or self.weight_decay is not None or self.use_ema or not self.recordable
+            or not self._placing or not type(self).__module__.startswith("gpukeras.")
+        )
+        if more:
+            return None
+        plan = self._plan(self._all, False, True)
+        kinds = {run.p.dtype for run in plan.runs}
+        if len(kinds) != 1 or plan.constrained or any(run.source is not None for run in plan.runs):
+            return None
+        self.__dict__["_placed"] = False  # no ``apply`` follows that would use the places
+        return plan
+
+    def next_flat_rate(self):
+        """Return the rate that ``update_flat`` takes in the next step."""
+        return self._flat_rate(self._rate())
+
+    def count_recorded(self, plan) -> None:
+        """Count an update that was made without ``apply``."""
+        for variable in plan.variables:
+            variable.version += 1
+        self._count_step()
 
     def _update_rows(self, run, g, learning_rate) -> bool:
         """Do what ``update_flat`` does for a table, where only some rows have a gradient other than zero.

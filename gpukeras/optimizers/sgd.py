@@ -55,6 +55,8 @@ class SGD(Optimizer):
         if self.momentum:
             self.momentums = self.add_optimizer_variables(self._trainable_variables, "momentum")
 
+    recordable = True
+
     def update_flat(self, backend, p, g, slots, learning_rate):
         if "momentum" in slots:
             backend.momentum_update(
