@@ -155,7 +155,9 @@ def _kernel_gradient(work, x, dy, dw) -> None:
                 if block is blocks[0]:
                     np.matmul(values, others, out=own)
                 else:
-                    own += np.matmul(values, others)
+                    products = block.buffer(own.shape, slot=15)
+                    np.matmul(values, others, out=products)
+                    own += products
                 if block is blocks[-1]:
                     found = halfway[start:stop][step].swapaxes(1, 2)
                     np.matmul(matrices.back, own.swapaxes(1, 2), out=found)
