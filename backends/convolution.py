@@ -42,17 +42,18 @@ class ConvolutionMixin(ColumnsMixin):
         xp = self.xp
         y = self.empty((len(x), *windows.out, w.shape[-1]), x.dtype)
         way = self._conv_way("forward", x.shape, w.shape, windows, groups, x.dtype)
-        finish = _Finish(self, bias, activation)
+        if way in ("planar", "rows", "pointwise"):
+            self._columns_forward(x, w, windows, way, y, bias, activation)
+            return y
+        finish = _Finish(self, bias, activation, y)
         if way == "depthwise":
             self._depthwise_forward(xp.ascontiguousarray(x), w, windows, y, finish)
         elif way == "grouped":
             for i, xs, ws in _groups(xp, x, w, groups):
                 y[..., i] = self.conv_forward(xs, ws, windows)
             finish(y.reshape(-1, y.shape[-1]))
-        elif way.startswith("winograd"):
-            winograd.forward(self, x, w, windows, int(way[-1]), y, finish)
         else:
-            self._columns_forward(x, w, windows, way, y, bias, activation)
+            winograd.forward(self, x, w, windows, int(way[-1]), y, finish)
         return y
 
     def conv_backward_data(self, dy, w, windows: Windows, groups: int = 1):
@@ -156,7 +157,7 @@ class ConvolutionMixin(ColumnsMixin):
         ones = way == "planar" and bias is not None  # the bias is one more row of the kernel
         if ones:
             matrix, bias = xp.concatenate([matrix, bias[None]]), None
-        finish = _Finish(self, bias, activation)
+        finish = _Finish(self, bias, activation, y)
         x, y, windows = _flat(xp, x, y, windows, way)
 
         def run(i, chosen):
@@ -309,15 +310,15 @@ class NumpyConvolutionMixin(ConvolutionMixin):
         budget = max(self.column_bytes, fixed)
         seconds = flops / SPEED
         if whole:
-            bounds = threads.split(n, seconds)
+            bounds = threads.split(n, seconds, finer=FINER)
             shifted = []
             for start, stop in bounds:
                 found = plan(stop - start, rows, bytes_per_row, budget)
                 shifted.append([b._replace(images=_shift(b.images, start)) for b in found])
             return shifted
-        wanted = len(threads.split(n * rows, seconds))
+        wanted = len(threads.split(n * rows, seconds, finer=FINER))
         found = plan(n, rows, bytes_per_row, budget, wanted)
-        return [found[a:b] for a, b in threads.split(len(found), seconds)]
+        return [found[a:b] for a, b in threads.split(len(found), seconds, finer=FINER)]
 
     def _conv_multiply(self, rows, matrix, out):
         products.multiply(rows, matrix, out)
@@ -326,10 +327,12 @@ class NumpyConvolutionMixin(ConvolutionMixin):
         products.multiply_sum(rows, slopes, out, lambda count: self.conv_scratch(count, out.dtype, slot=4))
 
     def _conv_run(self, function, parts):
-        threads.parallel(function, list(enumerate(parts)))
+        with threads.session():  # products of single blocks are too small for the threads of a BLAS
+            threads.parallel(function, list(enumerate(parts)))
 
 
 SPEED = 6e10  # operations per second of one thread, to estimate whether splitting pays
+FINER = 2  # parts for each thread: other programs may use some cores
 _LOCAL = threading.local()
 
 
@@ -339,10 +342,11 @@ class _Finish:
     Adding a short vector to many rows is slow on a CPU: the bias is repeated to a longer row.
     """
 
-    def __init__(self, backend, bias, activation):
-        self.backend, self.activation = backend, activation
-        self.times = 1 if bias is None else max(1, 1024 // max(1, len(bias)))
-        self.bias = None if bias is None else backend.xp.tile(bias, self.times)
+    def __init__(self, backend, bias, activation, y):
+        self.backend, self.activation, self.bias, self.times = backend, activation, bias, 1
+        if bias is not None and y.size > 1 << 14:
+            self.times = max(1, 1024 // max(1, len(bias)))
+            self.bias = backend.xp.tile(bias, self.times)
 
     def __call__(self, block) -> None:
         backend, xp = self.backend, self.backend.xp

@@ -113,8 +113,8 @@ def test_large_columns_of_few_images_are_split(monkeypatch):
     monkeypatch.setattr(threads, "may_split", lambda: True)
     monkeypatch.setattr(threads, "get_threads", lambda: 2)
     parts = backends.CPU._conv_plan(1, 28, 1000, 1e9)
-    assert [b.rows for part in parts for b in part] == [slice(0, 14), slice(14, 28)]
-    assert len(parts) == 2
+    assert [b.rows for part in parts for b in part] == [slice(i, i + 7) for i in range(0, 28, 7)]
+    assert len(parts) == 4  # two for each thread
 
 
 @pytest.mark.parametrize("size, window, stride, low, dilation", [
