@@ -21,6 +21,7 @@ from gpukeras.callbacks.logs import Logs, host_values
 from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics, check_losses, looks_like_metrics
 from gpukeras.models.data import make_source, one_batch, split_validation, validation_parts
+from gpukeras.models.inner_batch import set_pace
 from gpukeras.tensor import Tensor, Variable
 from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -492,16 +493,17 @@ class Trainer(Layer):
         runner = self._callback_list(callbacks, verbose, steps=source.steps)
         self.stop_predicting = False
         runner.on_predict_begin()
+        pace = set_pace(self, source, runner)
         collected: list[list] = []
         structure = None
         with autograd.no_recording():
-            for step, data in enumerate(source):
-                runner.on_predict_batch_begin(step)
+            for number, data in enumerate(source):
+                runner.on_predict_batch_begin(pace.first(number))
                 structure = self.predict_step(pack_x_y_sample_weight(*data))
                 outputs = [t.backend.to_numpy(t.array) if isinstance(t, Tensor) else np.asarray(t)
                            for t in tree.flatten(structure)]
                 collected.append(outputs)
-                runner.on_predict_batch_end(step, {"outputs": structure})
+                runner.on_predict_batch_end(pace.last(number), {"outputs": structure})
                 if self.stop_predicting:
                     break
         runner.on_predict_end()
