@@ -110,8 +110,7 @@ class PoolingMixin(RowsMixin):
     def max_pool_backward(self, dy, where, windows: Windows):
         """Return the gradient of ``x``: every window's goes to its largest element."""
         xp = self.xp
-        disjoint = _disjoint(windows)
-        exact = disjoint and windows.padded == windows.size
+        disjoint, exact = _disjoint(windows), windows.padded == windows.size
         dx = self.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
 
         def run(start, stop):
@@ -137,7 +136,7 @@ class PoolingMixin(RowsMixin):
     def _pool_target(self, dx, windows: Windows, exact: bool):
         """Return where the gradients of some images are collected: in ``dx`` itself where it is ``exact``."""
         if exact:
-            if not _covers(windows):
+            if not (_disjoint(windows) and _covers(windows)):
                 dx[...] = 0
             return dx
         target = self.scratch((len(dx), *windows.padded, dx.shape[-1]), dx.dtype, slot=2)
@@ -174,21 +173,22 @@ class PoolingMixin(RowsMixin):
         xp = self.xp
         dx = self.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
         scale = self._window_weights(windows, dy.dtype)
-        exact = _disjoint(windows) and _covers(windows) and windows.padded == windows.size
+        exact = windows.padded == windows.size
+        tiles = exact and _disjoint(windows) and _covers(windows)
 
         def run(start, stop):
             target = None
             for images, rows, part in self._pool_blocks(windows, start, stop, dx[:1].nbytes):
                 share = self.scratch(dy[images, rows].shape, dy.dtype)
                 xp.multiply(dy[images, rows], scale if isinstance(scale, float) else scale[rows], out=share)
-                if exact:
+                if tiles:
                     _spread(share, dx[images], part, rows)
                     continue
                 if rows.start == 0:
-                    target = self._pool_target(dx[images], windows, False)
+                    target = self._pool_target(dx[images], windows, exact)
                 for _, place in tap_slices(part, rows.start):
                     target[place] += share
-                if rows.stop == windows.out[0]:
+                if not exact and rows.stop == windows.out[0]:
                     dx[images] = target[inner_slices(windows)]
 
         self._pool_run(run, windows, len(dy), dy.shape[-1], math.prod(windows.window))
