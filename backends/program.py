@@ -359,9 +359,9 @@ def _record_function(recording, function, args, kwargs, out):
         recording.add(function, *args, **kwargs)
         return None
     found = function(*args, **kwargs)
-    if out is not None:
+    if out is not None or any(found is a for a in args):  # written into memory that was given, by name or not
         recording.add(function, *args, **kwargs)
-        return out
+        return found.view(_Followed) if out is None else out
     if isinstance(found, (tuple, list)):
         if all(isinstance(f, np.ndarray) and _shares(f, args) for f in found):
             return type(found)(f.view(_Followed) for f in found)

@@ -75,6 +75,30 @@ def test_replay_equals_the_code(function):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("call", [
+    lambda x, y: x.clip(0, np.inf, out=y),
+    lambda x, y: np.clip(x, -1, 1, y),
+    lambda x, y: x.take(np.array([1, 0]), 0, y, "clip"),
+    lambda x, y: np.take(x, np.array([1, 0]), 0, out=y, mode="clip"),
+    lambda x, y: x.dot(np.eye(3, dtype="float32"), y),
+    lambda x, y: np.matmul(x, np.eye(3, dtype="float32"), out=y),
+    lambda x, y: np.concatenate([x[1:], x[:1]], 0, y),
+    lambda x, y: np.add(x, 1, y),
+    lambda x, y: np.copyto(y, x),
+])
+@pytest.mark.parametrize("follow_output", [True, False])
+def test_outputs_of_the_caller(call, follow_output):
+    x, y = np.arange(12, dtype="float32").reshape(2, 2, 3) - 4
+    with Recording() as recording:
+        call(recording.follow(x), recording.follow(y) if follow_output else y)
+    x[...] = [[1, -2, 3], [9, 8, 7]]
+    y[...] = expected = np.full((2, 3), 5, "float32")
+    call(x, expected)
+    for made in recording.calls:
+        made()
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_scatter_into_memory_of_the_caller():
     table = np.zeros(4, "float32")
     x = np.arange(3, dtype="float32")
