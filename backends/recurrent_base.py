@@ -55,7 +55,7 @@ class RecurrentBase(Device):
         inner = len(weights) + (bias is not None)
         rows, width = self._recurrent_tile(inner, weights.shape[1] // len(order))
         single = batch == 1 and not per_gate
-        return Product(self.xp, lay_out(self.xp, weights, order, scales, width, bias, single), rows)
+        return Product(self.xp, lay_out(self, weights, order, scales, width, bias, single), rows)
 
     def _gate_steps(self, run, gates: int, steps: int, batch: int):
         """Return (G, T, N, U) for the gates of some steps; those of one step are neighbours in memory."""

@@ -85,7 +85,7 @@ SLOPES = {
 
 
 class Gates:
-    """Activations of the gates of a step, in place.
+    """Activations of the gates of a step: ``apply(sums)`` turns (gates, N, U) into gate values, in place.
 
     Sigmoid gates expect their sums halved (multiply the weights by ``scales``), because sigmoid(x) is
     tanh(x / 2) / 2 + 1 / 2: where only sigmoid and tanh occur, one tanh over all gates serves them.
@@ -98,28 +98,37 @@ class Gates:
     """
 
     def __init__(self, xp, kinds, dtype):
-        self.xp = xp
         self.scales = [0.5 if kind == "sigmoid" else 1.0 for kind in kinds]
-        self.half = xp.asarray(0.5, dtype=dtype)
-        self.sigmoids = self.scales.count(0.5)  # leading ones, where one tanh serves all
-        self.one_tanh = self.sigmoids and list(kinds) == (
-            ["sigmoid"] * self.sigmoids + ["tanh"] * (len(kinds) - self.sigmoids)
-        )
-        self.runs = []  # (first gate, end, activation) of neighbours of one kind
-        last = 0
-        for kind, gates in itertools.groupby(kinds):
-            first, last = last, last + len(list(gates))
-            self.runs.append((first, last, _sigmoid_of_halved if kind == "sigmoid" else ACTIVATIONS[kind]))
+        sigmoids = self.scales.count(0.5)
+        if sigmoids and list(kinds) == ["sigmoid"] * sigmoids + ["tanh"] * (len(kinds) - sigmoids):
+            self.apply = _one_tanh(xp, sigmoids, xp.asarray(0.5, dtype=dtype))
+        else:
+            self.apply = _each_kind(xp, kinds)
 
-    def apply(self, sums):
-        """Turn ``sums`` (gates, N, U) into gate values, in place."""
-        xp = self.xp
-        if self.one_tanh:
-            xp.tanh(sums, sums)
-            gates = sums[:self.sigmoids]
-            xp.multiply(gates, self.half, gates)
-            xp.add(gates, self.half, gates)
-            return
-        for start, stop, function in self.runs:
+
+def _one_tanh(xp, sigmoids: int, half):
+    """Return ``f(sums)`` for leading sigmoid gates with halved sums, and tanh gates behind them."""
+    tanh, multiply, add = xp.tanh, xp.multiply, xp.add
+
+    def apply(sums):
+        tanh(sums, sums)
+        gates = sums[:sigmoids]
+        multiply(gates, half, gates)
+        add(gates, half, gates)
+
+    return apply
+
+
+def _each_kind(xp, kinds):
+    """Return ``f(sums)`` that calls an activation for each run of gates of one kind."""
+    runs, last = [], 0
+    for kind, gates in itertools.groupby(kinds):
+        first, last = last, last + len(list(gates))
+        runs.append((first, last, _sigmoid_of_halved if kind == "sigmoid" else ACTIVATIONS[kind]))
+
+    def apply(sums):
+        for start, stop, function in runs:
             gates = sums[start:stop]
             function(xp, gates, gates)
+
+    return apply

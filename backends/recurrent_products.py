@@ -22,7 +22,7 @@ def tile(inner: int, units: int) -> tuple[int | None, int]:
     return None, units
 
 
-def lay_out(xp, weights, order=(0,), scales=(1.0,), width=None, bias=None, single=False):
+def lay_out(backend, weights, order=(0,), scales=(1.0,), width=None, bias=None, single=False):
     """Copy the weights of the gates into panels (G, P, K, U / P) of neighbouring columns.
 
     Parameters
@@ -39,14 +39,14 @@ def lay_out(xp, weights, order=(0,), scales=(1.0,), width=None, bias=None, singl
     single : bool
         Keep the memory order of ``weights``: best for products with one row.
     """
-    inner, gates = len(weights), len(order)
+    xp, inner, gates = backend.xp, len(weights), len(order)
     units = weights.shape[1] // gates
     rows = inner + (bias is not None)
     if single:
-        panels = xp.empty((rows, gates, 1, units), dtype=weights.dtype).transpose(1, 2, 0, 3)
+        panels = backend.empty((rows, gates, 1, units), weights.dtype).transpose(1, 2, 0, 3)
     else:
         width = width or max(1, units)
-        panels = xp.empty((gates, units // width, rows, width), dtype=weights.dtype)
+        panels = backend.empty((gates, units // width, rows, width), weights.dtype)
     width = panels.shape[-1]
     source = weights.reshape(inner, gates, -1, width).transpose(1, 2, 0, 3)
     for target, gate, scale in zip(panels, order, scales):

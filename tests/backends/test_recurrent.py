@@ -29,7 +29,7 @@ def test_tiles(inner, units, want):
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_lay_out(single, with_bias):
     weights, bias = draw(5, 3 * 4), draw(12, seed=1) if with_bias else None
-    panels = lay_out(np, weights, (2, 0, 1), (1.0, 0.5, 0.5), 2, bias, single)
+    panels = lay_out(CPU, weights, (2, 0, 1), (1.0, 0.5, 0.5), 2, bias, single)
     whole = weights if bias is None else np.vstack([weights, bias])
     found = panels.transpose(0, 2, 1, 3).reshape(3, -1, 4)
     np.testing.assert_array_equal(
@@ -42,7 +42,7 @@ def test_lay_out(single, with_bias):
 def test_products_in_pieces(batch, per_gate):
     """Batches that pieces of 4 rows divide and do not divide, one step and many."""
     weights = draw(6, 2 * 4)
-    product = Product(np, lay_out(np, weights, (0, 1), (1.0, 1.0), 2), rows=4)
+    product = Product(np, lay_out(CPU, weights, (0, 1), (1.0, 1.0), 2), rows=4)
     source = draw(*([2] if per_gate else []), 3, batch, 6)
     gates = weights.reshape(6, 2, 4).transpose(1, 0, 2)[:, None]
     want = source @ gates
@@ -58,7 +58,7 @@ def test_one_row_in_the_order_of_the_weights():
     weights = draw(6, 2 * 4)
     out = np.empty((2, 1, 4))
     h = draw(1, 6, seed=1)
-    Product(np, lay_out(np, weights, (0, 1), (1.0, 1.0), single=True)).into(out)(h)
+    Product(np, lay_out(CPU, weights, (0, 1), (1.0, 1.0), single=True)).into(out)(h)
     np.testing.assert_allclose(out.reshape(1, 8), h @ weights, rtol=1e-13)
 
 
