@@ -19,6 +19,7 @@ from gpukeras.models.data import ArraySource
 TOGETHER = 1 << 22  # elements of the largest activation up to which batches are joined
 APART = 1 << 25  # elements of the largest activation from which on a batch is cut
 MOST = 2048  # samples in joined batches
+FEW = 32  # samples of which looking at the model would take longer than it gains
 
 # Layers whose output for a sample depends on this sample alone, unless they are called in training mode.
 ROWWISE = frozenset("""
@@ -63,7 +64,7 @@ def set_pace(model, source, runner) -> Pace:
     """Let ``source`` yield as many samples at once as suits ``model`` if nobody looks at single batches."""
     if type(source) is not ArraySource or source.shuffle or source.steps * source.batch_size < source.count:
         return Pace()
-    if model.run_eagerly or model.stop_predicting or _watched(runner):
+    if source.count <= FEW or model.run_eagerly or model.stop_predicting or _watched(runner):
         return Pace()
     size = source.batch_size
     rows = _rows(model, size)
