@@ -34,6 +34,25 @@ def test_rows(shape):
     np.testing.assert_array_equal(NUMPY.row_starts(*shape), GENERIC.row_starts(*shape))
 
 
+@pytest.mark.parametrize("shape, axes", [
+    ((4, 20, 3), (1,)), ((4, 20, 3), (0,)), ((4, 20, 3), (2,)), ((4, 20, 3), (0, 1)), ((4, 20, 3), (1, 2)),
+    ((2, 6, 8, 5), (1, 2)), ((2, 6, 8, 5), (0, 2)), ((12, 9), (0, 1)), ((3, 16, 1), (1,)), ((0, 16, 2), (1,)),
+    ((2, 64, 300), (1,)), ((9,), (0,)), ((3, 4), ()),
+])
+def test_reductions(shape, axes):
+    x = RNG.standard_normal(shape)
+    for keepdims in (True, False):
+        for scale in (None, 0.25):
+            found = NUMPY.sum(x, axes, keepdims, scale)
+            want = x.sum(axis=axes, keepdims=keepdims) * (scale or 1)
+            assert found.shape == want.shape
+            np.testing.assert_allclose(found, want, 1e-12, 1e-12)
+    for name in ("max", "min") if x.size else ():
+        np.testing.assert_array_equal(NUMPY.extreme(x, axes, name), GENERIC.extreme(x, axes, name))
+        turned = x.T
+        np.testing.assert_array_equal(NUMPY.extreme(turned, axes, name), GENERIC.extreme(turned, axes, name))
+
+
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("shape", [(700, 300), (70001, 3), (2, 100001)])
 def test_large_activations(shape, count):
