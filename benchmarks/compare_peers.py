@@ -81,7 +81,7 @@ def measure(letter: str, options: argparse.Namespace) -> dict:
         peers = start(letter, folder, options, found)
         try:
             agree(folder, peers, found)
-            found["times"] = times(peers, options)
+            found["times"] = times(peers, options, found)
         finally:
             for peer in peers.values():
                 peer.close()
@@ -99,8 +99,7 @@ def start(letter: str, folder: str, options, found: dict) -> dict[str, Peer]:
             found["versions"][name] = peer.ask(do="versions")
             peers[name] = peer
         except PeerError as error:
-            found["errors"][name] = str(error)
-            peer.close()
+            drop(error, {name: peer}, found)
     return peers
 
 
@@ -112,27 +111,33 @@ def agree(folder: str, peers: dict[str, Peer], found: dict) -> None:
             peer.ask(do="fit", count=1)
             found["memory"][name] = peer.ask(do="memory")["peak"]
         except PeerError as error:
-            drop(name, str(error), peers, found)
-    if OURS not in found["losses"]:
-        raise PeerError(found["errors"][OURS])
+            drop(error, peers, found)
     for name, reason in disagreements(found["losses"], OURS).items():
-        drop(name, f"{name}: other work than ours: {reason}", peers, found)
+        drop(PeerError(name, f"other work than ours: {reason}"), peers, found)
 
 
-def drop(name: str, reason: str, peers: dict[str, Peer], found: dict) -> None:
-    """Go on without a peer, and say why."""
-    found["errors"][name] = reason
-    peers.pop(name).close()
+def drop(error: PeerError, peers: dict[str, Peer], found: dict) -> None:
+    """Go on without the peer that failed; not without ours."""
+    if error.peer == OURS:
+        raise error
+    found["errors"][error.peer] = str(error)
+    peers.pop(error.peer).close()
 
 
-def times(peers: dict[str, Peer], options) -> dict[str, dict]:
+def times(peers: dict[str, Peer], options, found: dict) -> dict[str, dict]:
     """Return the samples of every kind of work."""
     shares = sum(SHARES[kind] for kind in options.kinds)
-    result = {}
-    for kind in options.kinds:
+    result: dict = {}
+    waiting = list(options.kinds)
+    while waiting:
+        kind = waiting[0]
         budget = options.seconds * SHARES[kind] / shares
         target = min(SAMPLE, budget / (options.rounds * len(peers)))
-        result[kind] = interleave(peers, kind, options.rounds, target, budget, warm=kind == "fit")
+        try:
+            result[kind] = interleave(peers, kind, options.rounds, target, budget, warm=kind == "fit")
+            waiting.pop(0)
+        except PeerError as error:
+            drop(error, peers, found)  # and once more without it
     return result
 
 

@@ -25,7 +25,18 @@ THREAD_VARIABLES = (
 
 
 class PeerError(RuntimeError):
-    """A peer could not do what it was asked for."""
+    """A peer could not do what it was asked for.
+
+    Parameters
+    ----------
+    peer : str
+        Its name.
+    reason : str
+    """
+
+    def __init__(self, peer: str, reason: str):
+        super().__init__(f"{peer}: {reason}")
+        self.peer = peer
 
 
 # ---- one peer -------------------------------------------------------------------------------------------
@@ -79,18 +90,18 @@ class Peer:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise PeerError(f"{self.name}: the worker ended with status {self.process.wait()}") from None
+            raise PeerError(self.name, f"the worker ended with status {self.process.wait()}") from None
         while True:
             if not select.select([self.process.stdout], [], [], timeout)[0]:
-                raise PeerError(f"{self.name}: no answer to {request['do']} in {timeout:g} s")
+                raise PeerError(self.name, f"no answer to {request['do']} in {timeout:g} s")
             line = self.process.stdout.readline()
             if not line:
-                raise PeerError(f"{self.name}: the worker ended with status {self.process.wait()}")
+                raise PeerError(self.name, f"the worker ended with status {self.process.wait()}")
             if line.startswith("{"):
                 break
         answer = json.loads(line)
         if "error" in answer:
-            raise PeerError(f"{self.name}: {answer['error']}")
+            raise PeerError(self.name, answer["error"])
         return answer
 
     def close(self) -> None:

@@ -211,8 +211,34 @@ def by_call(recorded, rounds: int = 300) -> list[tuple]:
             start = time.perf_counter()
             call()
             seconds[i].append(time.perf_counter() - start)
-    nothing = _nothing()
-    return [(*_describe(call), max(statistics.median(s) - nothing, 0.0)) for call, s in zip(calls, seconds)]
+    nothing, update = _nothing(), first_of_update(recorded)
+    rows = []
+    for i, (call, samples) in enumerate(zip(calls, seconds)):
+        name, flops = _describe(call)
+        name = f"optimizer: {name}" if i >= update else name
+        rows.append((name, flops, max(statistics.median(samples) - nothing, 0.0)))
+    return rows
+
+
+def first_of_update(recorded) -> int:
+    """Return where the optimizer's update begins among the calls; their number where it is not recorded."""
+    plan = getattr(recorded, "plan", None)
+    if plan is None:
+        return len(recorded.calls)
+    memory = [recorded.rate, *(a for run in plan.runs for a in run.slots.values())]
+    for i, call in enumerate(recorded.calls):
+        used = [a for a in _leaves(getattr(call, "args", ())) if isinstance(a, np.ndarray)]
+        if any(np.may_share_memory(a, m) for a in used for m in memory):
+            return i
+    return len(recorded.calls)
+
+
+def _leaves(values):
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from _leaves(value)
+        else:
+            yield value
 
 
 def _nothing(rounds: int = 2000) -> float:
@@ -238,8 +264,8 @@ def _describe(call) -> tuple[str, float]:
         name = f"{owner.__name__}.{name}"
     arrays = [a for a in getattr(call, "args", ()) if isinstance(a, np.ndarray)]
     flops = 0.0
-    if name in PRODUCTS and len(arrays) > 1 and arrays[0].ndim == arrays[1].ndim == 2:
-        flops = 2.0 * arrays[0].shape[0] * arrays[0].shape[1] * arrays[1].shape[1]
+    if name in PRODUCTS and len(arrays) > 1 and arrays[0].ndim > 1 and arrays[1].ndim > 1:
+        flops = 2.0 * arrays[0].size * arrays[1].shape[-1]
     return f"{name}({', '.join(map(_shape, arrays))})", flops
 
 
@@ -324,10 +350,12 @@ def print_calls(rows, parts, best: float, markdown: bool, most: int = 12) -> Non
             name, seconds = "between the calls", max(seconds - calls, 0.0)
         shown.append([name, f"{seconds * 1e6:.1f}", f"{seconds / whole:.1%}", ""])
     products = sum(seconds for name, _, seconds in rows if name.partition("(")[0] in PRODUCTS)
+    update = sum(seconds for name, _, seconds in rows if name.startswith("optimizer"))
     flops = sum(f for _, f, _ in rows)
     shown.append(["all", f"{whole * 1e6:.1f}", "100%", f"{flops / whole / best:.0%}"])
     print(table(["call", "us", "share", "of peak"], shown, markdown))
-    print(f"\nmatrix products: {products / whole:.0%} of the step")
+    update += parts.get("optimizer", 0.0)
+    print(f"\nmatrix products: {products / whole:.0%} of the step, optimizer: {update / whole:.0%}")
 
 
 def main() -> None:

@@ -87,6 +87,51 @@ def test_a_run_is_not_resumed_with_other_threads(script, tmp_path):
         compare.begin(compare.arguments(["--resume", "--json", str(file), "--threads", "2"]))
 
 
+class Answers:
+    """A peer with given answers; ``None`` stands for a failure."""
+
+    def __init__(self, harness, name, losses, seconds=0.1):
+        self.harness, self.name, self.losses, self.seconds = harness, name, losses, seconds
+        self.closed = False
+
+    def ask(self, do, count=1, **request):
+        if do == "check":
+            return {"losses": self.losses}
+        if do == "memory":
+            return {"peak": 2**20}
+        if self.seconds is None and do == "predict":
+            raise self.harness.PeerError(self.name, "no answer")
+        return {"seconds": (self.seconds or 0.1) * count, "steps": count}
+
+    def close(self):
+        self.closed = True
+
+
+def test_peers_that_fail_or_do_other_work_are_left_out(script):
+    compare, harness = script("compare_peers"), script("harness")
+    peers = {name: Answers(harness, name, losses, seconds) for name, losses, seconds in (
+        ("gpukeras", [1.0, 0.5], 0.1), ("keras-jax", [1.0, 0.51], 0.1), ("tf_keras", [1.0, 0.502], None),
+        ("torch", [1.001, 0.5], 0.2))}
+    known = dict(peers)
+    found = {"errors": {}, "losses": {}, "memory": {}}
+    compare.agree("", peers, found)
+    assert set(found["errors"]) == {"keras-jax"} and known["keras-jax"].closed
+    options = compare.arguments(["--rounds", "3", "--seconds", "0.1", "--kinds", "fit", "predict"])
+    times = compare.times(peers, options, found)
+    assert set(found["errors"]) == {"keras-jax", "tf_keras"} and known["tf_keras"].closed
+    assert set(times["fit"]) == {"gpukeras", "tf_keras", "torch"}
+    assert set(times["predict"]) == {"gpukeras", "torch"}
+    assert times["predict"]["torch"]["median"] == pytest.approx(0.2)
+
+
+def test_nothing_is_compared_without_ours(script):
+    compare, harness = script("compare_peers"), script("harness")
+    peers = {"gpukeras": Answers(harness, "gpukeras", [1.0], None)}
+    options = compare.arguments(["--kinds", "predict"])
+    with pytest.raises(harness.PeerError, match="gpukeras: no answer"):
+        compare.times(peers, options, {"errors": {}})
+
+
 # ---- tables -----------------------------------------------------------------------------------------------
 def test_the_best_engine_is_no_bare_torch_and_agrees(script):
     report, run = script("report"), record()

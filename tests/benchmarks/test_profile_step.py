@@ -61,4 +61,19 @@ def test_profile_prints_a_table(script, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["profile_step.py", "d", "--epochs", "1", "--markdown"])
     script("profile_step").main()
     text = capsys.readouterr().out
-    assert "(d) MLP 13-64-64-1" in text and "| optimizer |" in text and "| all |" in text
+    assert "(d) MLP 13-64-64-1" in text and "| all |" in text
+    assert "matrix products:" in text and "optimizer" in text
+
+
+def test_calls_of_a_recorded_step_are_named(script):
+    profile, workload = script("profile_step"), script("workloads").WORKLOADS["d"]
+    model, data = workload.build(keras), workload.data()
+    model.fit(*data, batch_size=1, epochs=1, verbose=0)
+    recorded = profile.program(model)
+    rows = profile.by_call(recorded, rounds=3)
+    names = [name for name, _, _ in rows]
+    assert len(rows) == len(recorded.calls)
+    assert sum("dot(1x13, 13x64)" in name or "matmul(1x13, 13x64)" in name for name in names) == 1
+    assert sum(flops for _, flops, _ in rows) >= 2 * (13 * 64 + 64 * 64 + 64)
+    update = [name.startswith("optimizer: ") for name in names]
+    assert update == sorted(update)  # the update comes last
