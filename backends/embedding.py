@@ -9,6 +9,8 @@ from .indexing import IndexingMixin
 from .loss import LossMixin
 from .sparse import RowGradient, segment_sums, stable_order
 
+COUNTED = 1 << 18  # pairs of a sample and a number whose occurrences are counted in a table
+
 
 class EmbeddingMixin(IndexingMixin):
     """Generic version on ``xp``."""
@@ -64,31 +66,51 @@ class RowGroups:
     Attributes
     ----------
     rows : array of int, shape (K,)
-        The different numbers, ascending.
+        The different numbers, ascending unless ``put_first`` changed that.
     order : array of int
         Positions in ``rows`` flattened, ordered by number; ``starts`` and ``lengths`` tell the groups.
     """
 
     def __init__(self, rows, count: int):
         flat = rows.reshape(-1)
-        self.count = count
+        self.shape, self.count = rows.shape, count
         self.order = stable_order(flat, count)
         ordered = flat.take(self.order)
         first = np.concatenate([np.ones(min(1, flat.size), bool), ordered[1:] != ordered[:-1]])
         self.starts = np.flatnonzero(first)
         self.lengths = np.diff(self.starts, append=flat.shape[0])
         self.rows = ordered[self.starts].astype(np.int64)
+        self._ranks = np.arange(self.rows.shape[0])  # place in ``rows`` of every number, ascending
+        self._places = None
+
+    def put_first(self, chosen) -> None:
+        """Let the groups for which ``chosen`` (K,) is true come before the others; to be called at once."""
+        order = np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])
+        self._ranks[order] = np.arange(order.shape[0])
+        self.rows, self.starts, self.lengths = self.rows[order], self.starts[order], self.lengths[order]
 
     def places(self):
         """Return, for every number as it came, its place in ``rows``."""
-        found = np.empty_like(self.order)
-        found[self.order] = np.repeat(np.arange(self.rows.shape[0]), self.lengths)
-        return found
+        if self._places is None:
+            found = np.empty_like(self.order)
+            found[self.order] = np.repeat(self._ranks, self.lengths[self._ranks])
+            self._places = found.reshape(self.shape)
+        return self._places
 
     def sums(self, dy) -> RowGradient:
         """Return the sums of ``dy`` (*shape of the numbers, E) over equal numbers."""
-        order, width = self.order, dy.shape[-1]
         if dy.ndim == 3 and dy.size and not dy.strides[1]:  # of a mean or sum over time: a row per sample
-            dy, order = dy[:, 0], order // dy.shape[1]
-        sums = segment_sums(dy.reshape(-1, width), order, self.starts, self.lengths)
+            sums = self._sums_of_samples(dy[:, 0])
+        else:
+            dy = dy.reshape(-1, dy.shape[-1])
+            sums = segment_sums(dy, self.order, self.starts, self.lengths)
         return RowGradient(self.rows, sums, self.count)
+
+    def _sums_of_samples(self, dy):
+        """Return the sums where all numbers of a sample have the same row of ``dy`` (N, E)."""
+        (samples, time), groups = self.shape, self.rows.shape[0]
+        if samples * groups > COUNTED:
+            return segment_sums(dy, self.order // time, self.starts, self.lengths)
+        pairs = self.places() * samples + np.arange(samples)[:, None]
+        often = np.bincount(pairs.reshape(-1), minlength=groups * samples)
+        return np.dot(often.reshape(groups, samples).astype(dy.dtype), dy)

@@ -74,8 +74,8 @@ def deferred_embedding(ids: Tensor, table: DeferredVariable) -> Tensor:
     numbers = ids.array if ids.array.dtype.kind in "iu" else ids.array.astype("int32")
     backend.check_labels(numbers, count, "index")
     groups = RowGroups(numbers, count)
-    places = groups.places().reshape(numbers.shape)
-    y = Tensor(backend.gather_rows(table.behind.current(groups.rows), places))
+    groups.put_first(table.behind.waiting(groups.rows))
+    y = Tensor(backend.gather_rows(table.behind.current(groups.rows), groups.places()))
 
     def vjp(dy):
         return None, embedding_gradient(dy, ids, count) if _STATE.tapes else RowTensor(groups.sums(dy.array))

@@ -4,8 +4,8 @@ Where the gradient of a row is zero, Adam's moments decay, and the row still mov
 multiply the moments m and v by ``beta_1^k`` and ``beta_2^k`` and move the row by ``m sum_j w_j / (s + e_j)``,
 with ``s = sqrt(v)``, ``w_j = rate_j (beta_1 / sqrt(beta_2))^j`` and ``e_j = epsilon beta_2^(-j/2)``. As the
 ``e_j`` with any weight lie close to each other, the sum is, to float32's precision,
-``W / (s + e) (1 + d / (s + e)^2)`` with the weights' sum W and the weighted mean e and variance d of the
-``e_j``. These three depend on when a row was last brought up to date, not on the row.
+``W / (s + e - d / (s + e))`` with the weights' sum W and the weighted mean e and variance d of the ``e_j``.
+These three depend on when a row was last brought up to date, not on the row.
 
 A table and its moments become ``DeferredVariable``: whoever reads their values gets them up to date. Only an
 embedding layer in training knows better and asks for the rows that it needs.
@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpukeras import backends
 from gpukeras.backends import memory
+from gpukeras.backends.sparse import put_rows
 from gpukeras.sparse import DeferredVariable
 
 WINDOW = 256  # steps after which all rows are brought up to date
@@ -68,16 +70,23 @@ class DeferredAdam:
         return [variable.values for variable in self.table]
 
     # ---- reading -------------------------------------------------------------------------------------
+    def waiting(self, rows):
+        """Return which of some rows have steps yet to take."""
+        return self.last.take(rows) != self.step
+
     def current(self, rows):
-        """Return the values of some rows (all different) now; the table itself stays behind."""
+        """Return the values of some rows (all different) now; the table itself stays behind.
+
+        It is quickest where the rows that are ``waiting`` come first.
+        """
         tables = self._arrays()
         found = [memory.empty((rows.shape[0], tables[0].shape[1]), np.float32) for _ in tables]
         last = self.last.take(rows)
-        for part in self._parts(rows.shape[0]):
-            for table, array in zip(tables, found):
-                np.take(table, rows[part], 0, array[part], "clip")
-            if (last[part] != self.step).any():
-                self._advance(*(array[part] for array in found), last[part])
+        for table, array in zip(tables, found):
+            np.take(table, rows, 0, array, "clip")
+        waiting = np.flatnonzero(last != self.step)
+        for part in self._parts(waiting[-1] + 1 if waiting.size else 0):
+            self._advance(*(array[part] for array in found), last[part])
         self.fresh = (rows, *found)
         return found[0]
 
@@ -103,11 +112,9 @@ class DeferredAdam:
         weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in self._since())
         root = np.sqrt(v)
         root += mean
-        move = root * root
-        np.divide(variance, move, move)
-        move += 1
-        move *= m
-        move /= root
+        move = variance / root
+        root -= move  # to float32's precision as if 1 / root were multiplied by 1 + variance / root²
+        np.divide(m, root, move)
         move *= weight
         p -= move
         m *= of_m
@@ -134,30 +141,16 @@ class DeferredAdam:
             self.attach()
         if self.fresh is None or self.fresh[0] is not rows:
             self.current(rows)
+        beta_1, beta_2, epsilon = self.settings
         for part in self._parts(rows.shape[0]):
             p, m, v = (array[part] for array in self.fresh[1:])
-            self._one_step(p, gradients[part], m, v, np.float32(rate))
+            flat = [array.reshape(-1) for array in (p, gradients[part], m, v)]
+            backends.CPU.adam_update(*flat, learning_rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
             for table, values in zip(self._arrays(), (p, m, v)):
-                table[rows[part]] = values
+                put_rows(table, rows[part], values)
         self.sums[:, :self.step + 1] += rate * self.powers[:, self.step + 1:0:-1]
         self.step += 1
         self.last[rows] = self.step
         self.fresh = self._factors = None
         if self.step == WINDOW:
             self.catch_up()
-
-    def _one_step(self, p, g, m, v, rate) -> None:
-        """Adam's step with a gradient, in place."""
-        beta_1, beta_2, epsilon = self.settings
-        t = g * np.float32(1 - beta_1)
-        m *= np.float32(beta_1)
-        m += t
-        np.multiply(g, g, t)
-        t *= np.float32(1 - beta_2)
-        v *= np.float32(beta_2)
-        v += t
-        np.sqrt(v, t)
-        t += np.float32(epsilon)
-        np.divide(m, t, t)
-        t *= rate
-        p -= t
