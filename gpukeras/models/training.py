@@ -69,8 +69,11 @@ class Trainer(Layer):
         loss_weights : list or dictionary of float, optional
         metrics, weighted_metrics : list, or list/dictionary of lists by output, optional
             ``weighted_metrics`` see the sample weights, ``metrics`` do not.
-        run_eagerly, jit_compile
-            Accepted for compatibility: steps always run eagerly on the CPU.
+        run_eagerly : bool
+            Never record and replay the training step of a small model (see the notes), nor predict several
+            batches at once.
+        jit_compile
+            Accepted for compatibility; no effect.
         auto_scale_loss : bool
             Under the policy ``"mixed_float16"`` wrap the optimizer in a ``LossScaleOptimizer``.
         steps_per_execution : int
@@ -80,6 +83,14 @@ class Trainer(Layer):
         ------
         ValueError
             For unknown names, with the nearest known one.
+
+        Notes
+        -----
+        Where Keras compiles the training step, the array calls of a small model's step are recorded on the
+        CPU and replayed (``models.captured``): the same numbers without most of the Python. Only models made
+        of this library's layers, losses and metrics are recorded. As in Keras, settings of layers that are
+        changed later (a dropout rate) count once the model is compiled again; learning rate and weights
+        count at once.
         """
         from gpukeras import metrics as metrics_module
         from gpukeras import optimizers
