@@ -162,6 +162,16 @@ class session(contextlib.ContextDecorator):
         _BLAS.release()
 
 
+def hold() -> None:
+    """Begin a session that ``release`` ends."""
+    _BLAS.hold()
+
+
+def release() -> None:
+    """End what ``hold`` has begun."""
+    _BLAS.release()
+
+
 def pool_owns() -> bool:
     """Tell whether the BLAS is at one thread because the pool has the cores: large products may be split."""
     return _BLAS.holders > 0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gpukeras import backends, tree
+from gpukeras.backends import threads
 from gpukeras.tensor import Tensor, Variable, new_uid, to_array
 
 
@@ -126,11 +127,13 @@ class GradientTape:
             raise RuntimeError("this GradientTape is already recording")
         self._open = True
         STATE.tapes = (*STATE.tapes, self)
+        threads.hold()
         return self
 
     def __exit__(self, *exc):
         self._open = False
         STATE.tapes = tuple(t for t in STATE.tapes if t is not self)
+        threads.release()
 
     def watch(self, tensor) -> None:
         """Follow ``tensor`` (a tensor, a variable or a nested structure of them)."""
@@ -192,11 +195,12 @@ class GradientTape:
             On a second call of a tape that is not persistent, or where a variable was changed after it was
             read (call ``gradient`` before applying updates).
         """
-        if backends.several_gpus:
-            arrays = [leaf.array for leaf in tree.flatten(target) if isinstance(leaf, Tensor)]
-            with backends.scope_of("tape.gradient", arrays):
-                return self._gradient(target, sources, output_gradients, unconnected_gradients)
-        return self._gradient(target, sources, output_gradients, unconnected_gradients)
+        with threads.session():
+            if backends.several_gpus:
+                arrays = [leaf.array for leaf in tree.flatten(target) if isinstance(leaf, Tensor)]
+                with backends.scope_of("tape.gradient", arrays):
+                    return self._gradient(target, sources, output_gradients, unconnected_gradients)
+            return self._gradient(target, sources, output_gradients, unconnected_gradients)
 
     def _gradient(self, target, sources, output_gradients, unconnected):
         """Do the work of ``gradient`` on CUDA's current device."""

@@ -302,6 +302,19 @@ def test_fit_evaluate_and_predict_give_the_blas_back(blas):
         assert blas.count == 2
 
 
+def test_a_tape_is_a_session_too(blas):
+    model, x = small_model(), batch()[0]
+    with keras.GradientTape(persistent=True) as tape:
+        assert blas.count == 1
+        loss = keras.ops.sum(model(x))
+    assert blas.count == 2
+    tape.gradient(loss, model.trainable_variables)
+    assert blas.history == [1, 2, 1, 2]
+    with pytest.raises(OSError, match="stop"), keras.GradientTape():
+        raise OSError("stop")
+    assert blas.count == 2 and not threads.pool_owns()
+
+
 def test_two_fits_in_two_python_threads(blas, monkeypatch):
     monkeypatch.setattr(threads, "WORTH", 0)
     models, (x, y) = [small_model(64), small_model(64)], batch(64)
