@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import backends
-from gpukeras.backends import memory
+from gpukeras.backends import memory, threads
 from gpukeras.backends.sparse import put_rows
 from gpukeras.sparse import DeferredVariable
 
@@ -24,6 +24,7 @@ WINDOW = 256  # steps after which all rows are brought up to date
 CLOSE = 0.008  # how far the e_j may lie apart, relative to epsilon, for an error below 1e-6
 SMALLEST_EPSILON = 1e-12  # its square must be a float32
 CHUNK = 1 << 16  # elements worked on at a time
+SECONDS = 2e-9  # that one element takes
 
 
 def can_defer(variable, beta_1: float, beta_2: float, epsilon: float) -> bool:
@@ -85,8 +86,8 @@ class DeferredAdam:
         for table, array in zip(tables, found):
             np.take(table, rows, 0, array, "clip")
         waiting = np.flatnonzero(last != self.step)
-        for part in self._parts(waiting[-1] + 1 if waiting.size else 0):
-            self._advance(*(array[part] for array in found), last[part])
+        if waiting.size:
+            self._advance_all(*found, last, waiting[-1] + 1)
         self.fresh = (rows, *found)
         return found[0]
 
@@ -95,30 +96,26 @@ class DeferredAdam:
         self.fresh = None
         if not self.step:
             return
-        for part in self._parts(self.last.shape[0]):
-            self._advance(*(array[part] for array in self._arrays()), self.last[part])
+        self._advance_all(*self._arrays(), self.last, self.last.shape[0])
         self.step, self._factors = 0, None
         self.last[...] = 0
         self.sums[...] = 0
 
-    def _parts(self, count: int):
-        """Yield slices of so many rows that what is computed on them stays in the cache."""
-        step = max(1, CHUNK // max(1, self.table[0].shape[1]))
-        for start in range(0, count, step):
-            yield slice(start, min(start + step, count))
+    def _by_parts(self, function, count: int) -> None:
+        """Call ``function(slice)`` for parts of so many rows that what it computes stays in the cache."""
+        width = max(1, self.table[0].shape[1])
+        step = max(1, CHUNK // width)
 
-    def _advance(self, p, m, v, last) -> None:
-        """Let rows that stand at the steps ``last`` take all steps since then, in place."""
-        weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in self._since())
-        root = np.sqrt(v)
-        root += mean
-        move = variance / root
-        root -= move  # to float32's precision as if 1 / root were multiplied by 1 + variance / root²
-        np.divide(m, root, move)
-        move *= weight
-        p -= move
-        m *= of_m
-        v *= of_v
+        def run(start, stop):
+            for at in range(start, stop, step):
+                function(slice(at, min(at + step, stop)))
+
+        threads.parallel(run, threads.split(count, count * width * SECONDS))
+
+    def _advance_all(self, p, m, v, last, count: int) -> None:
+        """Let the first rows take all steps since those in ``last``, in place."""
+        factors = self._since()
+        self._by_parts(lambda part: _advance(p[part], m[part], v[part], last[part], factors), count)
 
     def _since(self) -> tuple:
         """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
@@ -142,15 +139,33 @@ class DeferredAdam:
         if self.fresh is None or self.fresh[0] is not rows:
             self.current(rows)
         beta_1, beta_2, epsilon = self.settings
-        for part in self._parts(rows.shape[0]):
-            p, m, v = (array[part] for array in self.fresh[1:])
+        tables, fresh = self._arrays(), self.fresh[1:]
+
+        def step(part):
+            p, m, v = (array[part] for array in fresh)
             flat = [array.reshape(-1) for array in (p, gradients[part], m, v)]
             backends.CPU.adam_update(*flat, learning_rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-            for table, values in zip(self._arrays(), (p, m, v)):
+            for table, values in zip(tables, (p, m, v)):
                 put_rows(table, rows[part], values)
+
+        self._by_parts(step, rows.shape[0])
         self.sums[:, :self.step + 1] += rate * self.powers[:, self.step + 1:0:-1]
         self.step += 1
         self.last[rows] = self.step
         self.fresh = self._factors = None
         if self.step == WINDOW:
             self.catch_up()
+
+
+def _advance(p, m, v, last, factors) -> None:
+    """Let rows that stand at the steps ``last`` take all steps since then, in place."""
+    weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in factors)
+    root = np.sqrt(v)
+    root += mean
+    move = variance / root
+    root -= move  # to float32's precision as if 1 / root were multiplied by 1 + variance / root²
+    np.divide(m, root, move)
+    move *= weight
+    p -= move
+    m *= of_m
+    v *= of_v
