@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class ConvolutionMixin(ColumnsMixin):
     """
 
     _has_winograd = False
+    _depthwise_forward: Callable  # these by DepthwiseMixin
+    _depthwise_backward_data: Callable
+    _depthwise_backward_kernel: Callable
 
     # ---- the three passes -----------------------------------------------------------------------
     def conv_forward(self, x, w, windows: Windows, groups: int = 1, bias=None, activation=None):

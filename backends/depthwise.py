@@ -95,7 +95,7 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
                 source, block = self._sorted_columns(x[images], windows, c), y[images]
                 for i, (phase, weights) in enumerate(plan):
                     view = _tap_view(source[phase.number], phase.corner, phase.steps, windows.strides,
-                                     phase.count, windows.out)
+                                     phase.window, windows.out)
                     target = block if i == 0 else self.scratch(block.shape, y.dtype, slot=2)
                     weights.sum_taps(view, target)
                     if i:
@@ -116,12 +116,12 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
                 source = self._sorted_columns(x[images], windows, c)
                 for phase in phases:
                     view = _tap_view(source[phase.number], phase.corner, phase.steps, windows.strides,
-                                     phase.count, windows.out)
+                                     phase.window, windows.out)
                     sums[..., phase.taps, :] += _sum_positions(view, dy[images])
 
         if dy.size:
             self.side_by_side(run, len(x), dy.size * math.prod(windows.window) * SECONDS)
-            dw[...] = sum(found[start] for start in sorted(found)).reshape(dw.shape)
+            dw[...] = np.sum([found[start] for start in sorted(found)], axis=0).reshape(dw.shape)
 
     def _depthwise_backward_data(self, dy, w, windows, c):
         filters = dy.shape[-1]
@@ -132,7 +132,7 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
             out = tuple(len(range(p, n, s)) for p, n, s in zip(phase.number, windows.size, windows.strides))
             if math.prod(out):
                 taps = np.ix_(*phase.taps, range(filters))
-                plan.append((phase, out, _Weights(w[taps], out[-1]) if all(phase.count) else None))
+                plan.append((phase, out, _Weights(w[taps], out[-1]) if all(phase.window) else None))
         dx = self.empty((len(dy), *windows.size, c), dy.dtype)
         whole = len(plan) == 1 and filters == c
 
@@ -144,7 +144,7 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
                     if weights is None:  # no window reaches these places
                         dx[places] = 0
                         continue
-                    view = _tap_view(source, phase.corner, phase.steps, (1,) * len(out), phase.count, out)
+                    view = _tap_view(source, phase.corner, phase.steps, (1,) * len(out), phase.window, out)
                     if whole:
                         weights.sum_taps(view, dx[images])
                         continue
@@ -186,7 +186,8 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
             first = (p - low) % s  # column of the images that comes first in this phase
             if first < size:
                 at = (first + low) // s
-                target = channels[p][(*inside, slice(at, at + len(range(first, size, s))))]
+                places = (*inside, slice(at, at + len(range(first, size, s))))
+                target = channels[p][places]
                 for k in range(many):
                     target[..., k] = x[..., first::s, :]
         return store
@@ -197,7 +198,7 @@ class _Phase(NamedTuple):
 
     number: Any  # of the phase; one for each axis where there are phases of all axes
     taps: Any  # of the last axis, or for each axis
-    count: tuple[int, ...]  # of taps along each axis
+    window: tuple[int, ...]  # number of taps along each axis
     corner: tuple[int, ...]  # where the first tap is for the first output
     steps: tuple[int, ...]  # from one tap to the next
 
@@ -277,7 +278,8 @@ def _tap_view(source, corner, steps, strides, taps, out):
 
     The outputs' columns are neighbours in ``source``: the last of ``strides`` counts as 1.
     """
-    base = source[(slice(None), *(slice(start, None) for start in corner))]
+    first = (slice(None), *(slice(start, None) for start in corner))
+    base = source[first]
     image, *along, item = base.strides
     c = source.shape[-1]
     run = _run(out[-1], c)

@@ -196,7 +196,7 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
                 walk.add_columns(self, product, sums[1])
 
         self.side_by_side(run, walk.count, 3 * SECONDS * a.size)
-        totals = sum(found[start] for start in sorted(found))
+        totals = np.sum([found[start] for start in sorted(found)], axis=0)
         return totals.reshape(2, -1, a.shape[1]).sum(axis=1)
 
     def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0):
@@ -322,7 +322,7 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
                     g += m * along - inverse * total
 
         self.side_by_side(run, walk.count, 10 * SECONDS * x.size)
-        sums = sum(found[start] for start in sorted(found)).astype(x.dtype)
+        sums = np.sum([found[start] for start in sorted(found)], axis=0).astype(x.dtype)
         return dx, sums[0], sums[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class PoolingMixin(RowsMixin):
         dx = self.empty((len(dy), *windows.size, dy.shape[-1]), dy.dtype)
 
         def run(start, stop):
-            target = None
+            target: Any = None
             for images, rows, part in self._pool_blocks(windows, start, stop, dx[:1].nbytes):
                 if rows.start == 0:
                     target = self._pool_target(dx[images], windows, exact)
@@ -177,7 +178,7 @@ class PoolingMixin(RowsMixin):
         tiles = exact and _disjoint(windows) and _covers(windows)
 
         def run(start, stop):
-            target = None
+            target: Any = None
             for images, rows, part in self._pool_blocks(windows, start, stop, dx[:1].nbytes):
                 share = self.scratch(dy[images, rows].shape, dy.dtype)
                 xp.multiply(dy[images, rows], scale if isinstance(scale, float) else scale[rows], out=share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from gpukeras import autograd, config, dtypes
@@ -200,7 +201,8 @@ def _normalize(x, mean, variance, scale, offset, axis, epsilon):
 
     def vjp(dy):
         if _STATE.tapes:
-            return _differentiate(lambda *tensors: _normalize_formula(*tensors, axis, epsilon), inputs, (dy,))
+            formula = functools.partial(_normalize_formula, axis=axis, epsilon=epsilon)
+            return _differentiate(formula, inputs, (dy,))
         g = _to_matrix(xp, _wide(dy.array), (axis,))[0]
         found = [back(backend.affine_columns(g, factor)) if needs[0] else None] + [None] * 4
         if any(needs[1:]):
