@@ -101,7 +101,7 @@ class Gates:
         self.scales = [0.5 if kind == "sigmoid" else 1.0 for kind in kinds]
         sigmoids = self.scales.count(0.5)
         if sigmoids and list(kinds) == ["sigmoid"] * sigmoids + ["tanh"] * (len(kinds) - sigmoids):
-            self.apply = _one_tanh(xp, sigmoids, xp.asarray(0.5, dtype=dtype))
+            self.apply = _one_tanh(xp, sigmoids, xp.full((), 0.5, dtype=dtype))
         else:
             self.apply = _each_kind(xp, kinds)
 
