@@ -144,7 +144,7 @@ def phases(found: Windows) -> list[tuple]:
         Slices of the inputs; slices of the kernel that meet them, ``None`` where there are none; and how the
         mirrored part of the kernel lies over the outputs. ``back.lows`` below 0 cannot be computed that way.
     """
-    combined = []
+    combined: list[tuple] = []
     for axes in itertools.product(*(_axis_phases(*axis) for axis in zip(*found))):
         places = (slice(None), *(axis[0] for axis in axes))
         if any(axis[1] is None for axis in axes):
