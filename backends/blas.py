@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ class Blas:
     """The functions of a BLAS; those that it lacks are ``None``."""
 
     def __init__(self, library=None, names=None):
-        self.get_threads = self.set_threads = None
+        self.get_threads: Any = None
+        self.set_threads: Any = None
         self.axpby: dict = {}
         if library is None:
             return

@@ -38,8 +38,8 @@ class NumpyLinalgMixin(LinalgMixin):
         out = self.empty((*lead, x.shape[-2], y.shape[-1]), x.dtype)
         if lead and lead[0] > 1:
             def part(start, stop):
-                pieces = [a[start:stop] if a.ndim == out.ndim and len(a) > 1 else a for a in (x, y)]
-                np.matmul(*pieces, out=out[start:stop])
+                a, b = (v[start:stop] if v.ndim == out.ndim and len(v) > 1 else v for v in (x, y))
+                np.matmul(a, b, out=out[start:stop])
         elif out.shape[-2] >= out.shape[-1]:
             def part(start, stop):
                 np.matmul(x[..., start:stop, :], y, out=out[..., start:stop, :])

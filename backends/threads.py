@@ -22,6 +22,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from . import blas
 from .program import noted_whole
@@ -230,7 +231,7 @@ class _Job:
         self.context = contextvars.copy_context()  # NumPy's errstate, for one
         self.lock = _thread.allocate_lock()
         self.helpers = 0  # threads of the pool at work
-        self.ended: _thread.LockType | None = None  # where the caller waits for the helpers
+        self.ended: Any = None  # a lock at which the caller waits for the helpers
         self.problem: BaseException | None = None
 
     def work(self) -> None:

@@ -57,7 +57,7 @@ class Pace:
 
     def last(self, number: int) -> int:
         """Return the user's batch in which it ends."""
-        return (min((number + 1) * self.rows, self.count) - 1) // self.size
+        return int(min((number + 1) * self.rows, self.count) - 1) // self.size
 
 
 def set_pace(model, source, runner) -> Pace:
