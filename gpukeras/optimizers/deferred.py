@@ -23,7 +23,7 @@ from gpukeras.sparse import DeferredVariable
 WINDOW = 256  # steps after which all rows are brought up to date
 CLOSE = 0.008  # how far the e_j may lie apart, relative to epsilon, for an error below 1e-6
 SMALLEST_EPSILON = 1e-12  # its square must be a float32
-CHUNK = 1 << 16  # elements worked on at a time
+CHUNK = 1 << 18  # elements worked on at a time
 SECONDS = 2e-9  # that one element takes
 
 
