@@ -169,7 +169,8 @@ def set_winograd(enabled: bool) -> None:
     gradient of kernel 0.4e-6 (0.3e-6)   1.1e-6 (0.7e-6)   1.5e-6 (1.2e-6)
     ================== ================= ================= =================
 
-    Tiles of 4x4 are used except for small images.
+    Tiles of 4x4 are used except for small images. An infinite or NaN input makes all outputs of the tiles
+    that it touches NaN, where directly only the nine around it become infinite or NaN.
 
     References
     ----------
