@@ -34,8 +34,13 @@ class Blas:
         self.get_threads: Any = None
         self.set_threads: Any = None
         self.axpby: dict = {}
+        self.core = ""  # the kind of processor whose kernels it uses, where it tells
         if library is None:
             return
+        core = getattr(library, names[0].replace("get_num_threads", "get_corename"), None)
+        if core is not None and "openblas" in names[0]:
+            core.restype = ctypes.c_char_p
+            self.core = (core() or b"").decode().lower()
         self.get_threads, self.set_threads = getattr(library, names[0]), getattr(library, names[1])
         self.set_threads.argtypes, self.set_threads.restype = [ctypes.c_int], None
         whole, address = ctypes.c_int64, ctypes.c_void_p  # a library with 32-bit sizes reads the lower half

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from . import blas
+
 PACKED = 10**6  # OpenBLAS multiplies up to this many rows * inner * columns without copying the operands
 ROWS = (32, 16, 8)  # rows of a piece that multiplies fast
 WIDEST = 64  # columns of a panel
+IN_PLACE = ("skylakex", "cooperlake", "sapphirerapids")  # where it does: kernels for AVX-512
 FEW = 16  # with fewer rows in a step, many steps are multiplied as one
 
 
@@ -12,8 +15,11 @@ def tile(inner: int, units: int) -> tuple[int | None, int]:
     """Return (rows of a piece, columns of a panel) that a CPU multiplies fastest; rows ``None``: all.
 
     Products of up to ``PACKED`` multiplications go to kernels that read the operands where they are, and
-    reach 105 to 114 GFLOP/s where a whole step, its weights copied anew each time, reaches 70 to 95.
+    reach 105 to 114 GFLOP/s where a whole step, its weights copied anew each time, reaches 70 to 95. A BLAS
+    without such kernels multiplies small pieces more slowly.
     """
+    if blas.current().core not in IN_PLACE:
+        return None, units
     widths = [w for w in range(min(units, 100), 0, -1) if units % w == 0 and (w >= 16 or w == units)]
     for width in sorted(widths, key=lambda w: (w % 16 != 0, w > WIDEST)):  # full vectors, narrow panels
         for rows in ROWS:

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from gpukeras.backends import CPU, recurrent, recurrent_products, threads
+from gpukeras.backends import CPU, blas, recurrent, recurrent_products, threads
 from gpukeras.backends.recurrent_overlap import Ahead, Followers
 from gpukeras.backends.recurrent_products import Product, lay_out, tile
 
@@ -19,10 +19,17 @@ def draw(*shape, seed=0):
     (128, 128, (32, 64)), (512, 128, (16, 64)), (2048, 512, (8, 32)), (129, 100, (32, 50)), (4, 10, (32, 10)),
     (10**6, 64, (None, 64)), (3, 1, (32, 1)), (64, 101, (None, 101)), (64, 17, (32, 17)),
 ])
-def test_tiles(inner, units, want):
+def test_tiles(inner, units, want, monkeypatch):
+    monkeypatch.setattr(blas.current(), "core", "skylakex")
     rows, width = tile(inner, units)
     assert (rows, width) == want
     assert units % width == 0 and (rows is None or rows * inner * width <= recurrent_products.PACKED)
+
+
+@pytest.mark.parametrize("core", ["haswell", ""])
+def test_no_tiles_without_kernels_for_them(core, monkeypatch):
+    monkeypatch.setattr(blas.current(), "core", core)
+    assert tile(128, 128) == (None, 128)
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -84,6 +91,17 @@ def _everything(kind, batch, steps, features, units, **settings):
     dy = draw(*outputs[0].shape, seed=5)
     grads = getattr(CPU, f"{kind}_backward")(run, dy, *first, wants)
     return [a.copy() for a in (*plain, *outputs, *grads)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 5, 37])
+def test_tiles_change_nothing(kind, batch, monkeypatch):
+    found = []
+    for core in ("skylakex", "haswell"):
+        monkeypatch.setattr(blas.current(), "core", core)
+        found.append(_everything(kind, batch, 6, 5, 48))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
