@@ -15,8 +15,8 @@ one thread each, or what ``OMP_NUM_THREADS`` (which joblib sets) says.
 from __future__ import annotations
 
 import _thread
-import contextlib
 import contextvars
+import functools
 import os
 import sys
 import threading
@@ -150,32 +150,35 @@ def share(function: Callable, count: int, seconds: float, block: int = 1) -> Non
         parallel(lambda start, stop: function(start * block, min(stop * block, count)), parts)
 
 
-class session(contextlib.ContextDecorator):
+class session:
     """A ``with`` block, or a decorated function, in which the pool has the cores and the BLAS one thread.
 
-    Blocks may be nested; after the outermost the BLAS has its threads back.
+    Blocks may be nested; after the outermost the BLAS has its threads back. An interrupt that keeps a block
+    from ending properly ends it when this object goes.
     """
 
     def __enter__(self) -> None:
-        _BLAS.hold()
+        _BLAS.hold(id(self))
 
     def __exit__(self, *problem) -> None:
-        _BLAS.release()
+        _BLAS.release(id(self))
 
+    def __del__(self) -> None:
+        if _BLAS is not None and id(self) in _BLAS.holders:  # None: Python is ending
+            _BLAS.release(id(self))
 
-def hold() -> None:
-    """Begin a session that ``release`` ends."""
-    _BLAS.hold()
+    def __call__(self, function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            with session():
+                return function(*args, **kwargs)
 
-
-def release() -> None:
-    """End what ``hold`` has begun."""
-    _BLAS.release()
+        return call
 
 
 def pool_owns() -> bool:
     """Tell whether the BLAS is at one thread because the pool has the cores: large products may be split."""
-    return _BLAS.holders > 0
+    return bool(_BLAS.holders)
 
 
 class _Pool:
@@ -284,8 +287,8 @@ class _Holder:
 
     def __init__(self, library=None):
         self._library = library
-        self.lock = threading.Lock()
-        self.holders = 0  # sessions, and a ``parallel`` outside of them
+        self.lock = threading.RLock()  # a session may be cleared away while another begins
+        self.holders: set[int] = set()  # sessions, one for each ``parallel`` outside of them too
         self.before: int | None = None  # threads to restore after the last holder
 
     @property
@@ -306,19 +309,19 @@ class _Holder:
                 else:
                     self.library.set_threads(count)
 
-    def hold(self) -> None:
+    def hold(self, holder: int) -> None:
         """Set the BLAS to one thread until ``release``."""
-        controllable = self.controllable()
         with self.lock:
-            self.holders += 1
-            if controllable and self.holders == 1:
+            self.holders.add(holder)
+            if self.before is None and self.controllable():
                 self.before = self.library.get_threads()
                 if self.before > 1:
                     self.library.set_threads(1)
 
-    def release(self) -> None:
+    def release(self, holder: int) -> None:
+        """End one hold; to do it again, after an interrupt on the way, changes nothing more."""
         with self.lock:
-            self.holders -= 1
+            self.holders.discard(holder)
             if not self.holders and self.before is not None:
                 if self.before > 1:
                     self.library.set_threads(self.before)

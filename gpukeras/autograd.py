@@ -114,6 +114,7 @@ class GradientTape:
         self._watch_accessed = watch_accessed_variables
         self._used = False
         self._open = False
+        self._session = threads.session()
         self._clear()
 
     def _clear(self) -> None:
@@ -127,13 +128,13 @@ class GradientTape:
             raise RuntimeError("this GradientTape is already recording")
         self._open = True
         STATE.tapes = (*STATE.tapes, self)
-        threads.hold()
+        self._session.__enter__()
         return self
 
     def __exit__(self, *exc):
         self._open = False
         STATE.tapes = tuple(t for t in STATE.tapes if t is not self)
-        threads.release()
+        self._session.__exit__()
 
     def watch(self, tensor) -> None:
         """Follow ``tensor`` (a tensor, a variable or a nested structure of them)."""

@@ -254,6 +254,25 @@ def test_the_blas_has_one_thread_in_sessions_and_its_own_afterwards(blas):
     assert blas.history == [1, 2]
 
 
+def test_a_session_that_an_interrupt_kept_from_ending_ends_with_its_object(blas):
+    session = threads.session()
+    session.__enter__()  # and the interrupt comes before the block
+    with threads.session():
+        del session
+        assert blas.count == 1 and threads.pool_owns()
+    assert blas.count == 2 and not threads.pool_owns()
+
+
+def test_a_decorated_function_may_call_itself(blas):
+    @threads.session()
+    def count_down(n):
+        assert blas.count == 1
+        return count_down(n - 1) if n else threads.pool_owns()
+
+    assert count_down(3) is True
+    assert blas.count == 2 and not threads.pool_owns()
+
+
 def test_set_threads_in_a_session_counts_after_it(blas):
     with threads.session():
         keras.config.set_threads(3)
