@@ -54,6 +54,10 @@ class RowsMixin(Device):
         """Return ``x * y`` of two arrays of one shape."""
         return x * y
 
+    def plus(self, x, y):
+        """Return ``x + y`` of two arrays of one shape."""
+        return x + y
+
     def side_by_side(self, function: Callable, count: int, seconds: float, least: int = 1) -> None:
         """Call ``function(start, stop)`` for parts of ``count`` items; on a CPU, large work on its threads.
 
@@ -86,10 +90,17 @@ class NumpyRowsMixin(RowsMixin):
         return memory.empty(x.shape, x.dtype)
 
     def times(self, x, y):
+        return self._in_kept_memory(np.multiply, x, y)
+
+    def plus(self, x, y):
+        return self._in_kept_memory(np.add, x, y)
+
+    def _in_kept_memory(self, ufunc, x, y):
+        """Return ``ufunc(x, y)``; a large result in memory that was used before."""
         if x.nbytes < memory.LARGE or not x.flags.c_contiguous or not y.flags.c_contiguous:
-            return x * y
+            return ufunc(x, y)
         found = self.empty_like(x)
-        self._chunks(lambda n, a, b, out: np.multiply(a, b, out=out), 2e-10, x, y, found)
+        self._chunks(lambda n, a, b, out: ufunc(a, b, out=out), 2e-10, x, y, found)
         return found
 
     def _chunks(self, function, seconds: float, *arrays) -> None:

@@ -149,17 +149,16 @@ class ArraySource:
 
     def _drawn(self, order) -> Iterator[tuple]:
         """Yield batches of plain arrays on the host in the order drawn; in ``self.places``, if any fits."""
-        parts, size = self.parts, self.batch_size
+        parts, size, empty = self.parts, self.batch_size, self.backend.empty
         for start in range(0, self.steps * size, size):
             rows = order[start:start + size]
-            places = self.places.get(len(rows))
-            if places is None:
-                yield tuple([None if p is None else Tensor(p.take(rows, 0)) for p in parts])
-            else:  # in the mode "raise" NumPy would gather into a temporary array first
-                yield tuple([
-                    None if p is None else Tensor(p.take(rows, 0, out, "clip"))
-                    for p, out in zip(parts, places)
-                ])
+            places = self.places.get(len(rows)) or [
+                None if p is None else empty((len(rows), *p.shape[1:]), p.dtype) for p in parts
+            ]
+            # In the mode "raise" NumPy would gather into a temporary array first.
+            yield tuple([
+                None if p is None else Tensor(p.take(rows, 0, out, "clip")) for p, out in zip(parts, places)
+            ])
 
     def on_epoch_end(self) -> None:
         """Arrays need nothing between epochs."""

@@ -113,6 +113,8 @@ def add(x1, x2):
     def vjp(dy):
         return unbroadcast(dy, x1) if x1.uid else None, unbroadcast(dy, x2) if x2.uid else None
 
+    if a.shape == b.shape and a.size > 1 and a.dtype == b.dtype:
+        return x1.backend.plus(a, b), vjp
     return xp.add(a, b), vjp
 
 
