@@ -79,6 +79,8 @@ class ConvolutionMixin(ColumnsMixin):
             return self.conv_forward(dy, self._turned(w), windows)
         if way == "scatter":
             return self._conv_scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
+        if way == "laid":
+            return self._conv_lay(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
         if way == "phases":
             return self._conv_phases(xp.ascontiguousarray(dy), w, windows)
         lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
@@ -250,6 +252,33 @@ class ConvolutionMixin(ColumnsMixin):
             self._conv_run(run, parts)
         else:
             dx[...] = 0
+        return dx
+
+    def _conv_lay(self, dy, w, windows: Windows):
+        """Data gradient of windows that do not overlap: nothing is added, no block waits for another."""
+        channels, filters = w.shape[-2:]
+        taps = math.prod(windows.window)
+        matrix = self._transposed(w.reshape(taps * channels, filters))
+        dx = self.empty((len(dy), *windows.size, channels), dy.dtype)
+        stride, last = windows.strides[0], windows.out[0]
+        every = (slice(None),) * (1 + len(windows.window))  # image and position
+
+        def run(i, chosen):
+            for part in chosen:
+                found = dy[part]
+                columns = self.conv_scratch(found.size // filters * taps * channels, dy.dtype)
+                columns = columns.reshape(-1, taps * channels)
+                self._conv_multiply(found.reshape(-1, filters), matrix, columns)
+                columns = columns.reshape(*found.shape[:-1], *windows.window, channels)
+                stop = windows.size[0] if part.rows.stop == last else part.rows.stop * stride
+                target = dx[part.images, part.rows.start * stride : stop]
+                target[...] = 0  # what lies between the windows
+                for tap, places in tap_slices(windows._replace(out=found.shape[1:-1])):
+                    target[places] = columns[every + tap]
+
+        row = math.prod(windows.out[1:]) * taps * channels
+        parts = self._conv_plan(len(dy), last, row * dy.itemsize, 2 * dy.size * taps * channels, w.nbytes)
+        self._conv_run(run, parts)
         return dx
 
     def _conv_phases(self, dy, w, windows: Windows):

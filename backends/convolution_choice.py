@@ -24,6 +24,7 @@ WAYS = {
     "depthwise": "multiply and add tap by tap: one filter bank for each channel",
     "mirrored": "data gradient as the forward pass with the mirrored kernel",
     "scatter": "data gradient by columns, added to where their inputs came from",
+    "laid": "data gradient by columns that do not overlap, put where their inputs came from",
     "phases": "data gradient for strides: one mirrored convolution for each remainder",
     "winograd2": "Winograd's F(2x2, 3x3)",
     "winograd4": "Winograd's F(4x4, 3x3)",
@@ -96,6 +97,8 @@ def _able(step, w_shape, windows: Windows, groups: int, has_winograd: bool) -> t
         found: tuple[str, ...] = ("scatter", "mirrored") if can_mirror(windows) else ("scatter",)
         if can_split(windows):
             found += ("phases",)
+        if windows.apart:
+            found += ("laid",)
     else:
         found = ("rows", "planar")
         if has_winograd and fits_winograd(windows):
@@ -123,13 +126,15 @@ def can_split(windows: Windows) -> bool:
 
 
 def _choose_data(x_shape: tuple, w_shape: tuple, windows: Windows) -> str:
-    """Choose between convolving with the turned kernel and scattering columns.
+    """Choose between convolving with the turned kernel and scattering columns, where windows overlap.
 
     Both need the same products. Shares of their time, measured on one core: adding columns to where they
     came from costs 25 / filters; copying columns of the outputs' gradient costs less, unless channels are so
     few that products with that few columns are slow: 1 / channels; turning the kernel round costs
     65 / positions, for a single tap nothing.
     """
+    if windows.apart:
+        return "laid"
     way = "mirrored" if can_mirror(windows) else "phases" if can_split(windows) else "scatter"
     channels, filters = w_shape[-2:]
     positions = max(1, x_shape[0] * math.prod(windows.out))

@@ -118,6 +118,12 @@ class Windows(NamedTuple):
         )
 
     @property
+    def apart(self) -> bool:
+        """Whether there is a window, no two windows share an input, and none touches padding."""
+        alone = all(s >= r for s, r in zip(self.strides, self.reach))
+        return alone and self.padded == self.size and min(self.out) > 0
+
+    @property
     def plain(self) -> bool:
         """Whether each window is one element and each element one window (a 1x1 convolution)."""
         return self.size == self.out and set(self.window + self.strides) == {1} and not any(self.lows)

@@ -44,7 +44,8 @@ def test_columns(step, size, channels, window, settings, expected):
     ((28, 28), 64, 64, 3, 8, dict(strides=2), "phases"),
     ((7, 7), 512, 512, 3, 8, {}, "scatter"),  # few positions: turning the kernel takes too long
     ((7, 7), 512, 512, 3, 64, {}, "mirrored"),
-    ((7, 7), 512, 512, 1, 8, dict(strides=2), "phases"),  # nothing to turn
+    ((7, 7), 512, 512, 1, 8, dict(strides=2), "laid"),  # windows apart from each other
+    ((8, 8), 3, 64, 4, 8, dict(strides=4), "laid"), ((9, 9), 16, 16, 4, 8, dict(strides=4), "scatter"),
     ((28, 28), 8, 8, 1, 8, {}, "pointwise"),
 ])
 def test_data_gradient(size, channels, filters, window, images, settings, expected):
