@@ -227,7 +227,7 @@ def segment_sums(table, indices, starts, lengths, weights=None, out=None):
             missing = np.flatnonzero(np.arange(at, at + deep)[:, None] >= lengths[:count])
             places.reshape(-1)[missing] = 0
         places = places.reshape(-1)
-        rows = table.take(indices.take(places), 0, mode="clip")
+        rows = np.take(table, indices.take(places), 0, mode="clip")
         if weights is not None:
             rows *= weights.take(places)[:, None]
         if missing is not None:

@@ -5,6 +5,8 @@ scipy is not needed: its matrices are known by what they can do.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpukeras import backends, dtypes
 from gpukeras.backends.sparse import CompressedRows, RowGradient, compress_matrix
 from gpukeras.tensor import Tensor, Variable
@@ -101,6 +103,8 @@ class DeferredVariable(Variable):
     behind : DeferredAdam
         Who knows what is missing.
     """
+
+    behind: Any
 
     @staticmethod
     def convert(variable: Variable, behind) -> None:

@@ -13,6 +13,8 @@ embedding layer in training knows better and asks for the rows that it needs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpukeras import backends
@@ -54,7 +56,7 @@ class DeferredAdam:
         self.sums = np.zeros((3, WINDOW))
         ratios = beta_1 * beta_2 ** (-0.5 * np.arange(1, 4)[:, None])
         self.powers = ratios ** np.arange(WINDOW + 1)
-        self.fresh: tuple | None = None  # rows, and their values and moments now
+        self.fresh: Any = None  # rows, and their values and moments now
         self._factors: tuple | None = None
         self.attach()
 
@@ -87,7 +89,7 @@ class DeferredAdam:
             np.take(table, rows, 0, array, "clip")
         waiting = np.flatnonzero(last != self.step)
         if waiting.size:
-            self._advance_all(*found, last, waiting[-1] + 1)
+            self._advance_all(found, last, waiting[-1] + 1)
         self.fresh = (rows, *found)
         return found[0]
 
@@ -96,7 +98,7 @@ class DeferredAdam:
         self.fresh = None
         if not self.step:
             return
-        self._advance_all(*self._arrays(), self.last, self.last.shape[0])
+        self._advance_all(self._arrays(), self.last, self.last.shape[0])
         self.step, self._factors = 0, None
         self.last[...] = 0
         self.sums[...] = 0
@@ -112,10 +114,10 @@ class DeferredAdam:
 
         threads.parallel(run, threads.split(count, count * width * SECONDS))
 
-    def _advance_all(self, p, m, v, last, count: int) -> None:
-        """Let the first rows take all steps since those in ``last``, in place."""
+    def _advance_all(self, arrays, last, count: int) -> None:
+        """Let the first rows of (p, m, v) take all steps since those in ``last``, in place."""
         factors = self._since()
-        self._by_parts(lambda part: _advance(p[part], m[part], v[part], last[part], factors), count)
+        self._by_parts(lambda part: _advance(*(a[part] for a in arrays), last[part], factors), count)
 
     def _since(self) -> tuple:
         """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
