@@ -336,8 +336,8 @@ class Trainer(Layer):
         Parameters
         ----------
         x, y : array, list or dictionary of arrays
-            Inputs and targets, first axis samples. Data frames work; so do a generator, a ``PyDataset`` /
-            ``Sequence`` or any iterable of batches as ``x``, without ``y``.
+            Inputs and targets, first axis samples. Data frames and scipy's sparse matrices work; so do a
+            generator, a ``PyDataset`` / ``Sequence`` or any iterable of batches as ``x``, without ``y``.
         batch_size : int, optional
             32 where not given.
         epochs : int

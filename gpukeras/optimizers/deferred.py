@@ -117,7 +117,7 @@ class DeferredAdam:
     def _advance_all(self, arrays, last, count: int) -> None:
         """Let the first rows of (p, m, v) take all steps since those in ``last``, in place."""
         factors = self._since()
-        self._by_parts(lambda part: _advance(*(a[part] for a in arrays), last[part], factors), count)
+        self._by_parts(lambda part: _advance([a[part] for a in arrays], last[part], factors), count)
 
     def _since(self) -> tuple:
         """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
@@ -159,8 +159,9 @@ class DeferredAdam:
             self.catch_up()
 
 
-def _advance(p, m, v, last, factors) -> None:
-    """Let rows that stand at the steps ``last`` take all steps since then, in place."""
+def _advance(arrays, last, factors) -> None:
+    """Let rows of (p, m, v) that stand at the steps ``last`` take all steps since then, in place."""
+    p, m, v = arrays
     weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in factors)
     root = np.sqrt(v)
     root += mean
