@@ -20,7 +20,7 @@ from .window_shapes import Windows, phases
 
 __all__ = ["ConvolutionMixin", "NumpyConvolutionMixin", "blocks", "inner_slices", "tap_slices"]
 
-SMALL = 125_000  # elements of a matrix for which products come in pieces
+SMALL = products.CACHED  # elements of a matrix for which products may come in pieces
 STRIP = 32  # columns of a transposed copy at once: as many as cache lines can wait to be filled
 
 

@@ -41,7 +41,7 @@ def multiply(rows, matrix, out) -> None:
     """Write ``rows @ matrix`` into ``out``; all have two axes."""
     inner, width = matrix.shape
     size = 0
-    if rows.dtype == np.float32:
+    if rows.dtype == np.float32 and matrix.strides[1] == matrix.itemsize:  # turned ones are slow in pieces
         size = piece(len(rows), inner, width)
         if not size and width % PANEL == 0 and matrix.size <= CACHED:
             width = PANEL

@@ -32,6 +32,14 @@ def test_multiply(count, inner, outer, order):
     np.testing.assert_allclose(out, rows.T.astype("float64") @ slopes, 1e-4, 1e-3)
 
 
+def test_turned_matrices_are_not_cut(monkeypatch):
+    monkeypatch.setattr(products, "piece", None)  # not even asked
+    rows, matrix = RNG.standard_normal((5000, 9)).astype("f4"), RNG.standard_normal((32, 9)).astype("f4").T
+    out = np.empty((5000, 32), "float32")
+    products.multiply(rows, matrix, out)
+    np.testing.assert_allclose(out, rows @ matrix, 1e-5, 1e-5)
+
+
 def test_writes_where_it_is_told():
     """``out`` may be part of a larger array."""
     rows, matrix = RNG.standard_normal((5000, 9)).astype("f4"), RNG.standard_normal((9, 32)).astype("f4")
