@@ -181,7 +181,8 @@ def interleave(
             time.sleep(pause)
             before = stolen()
             answer = peer.ask(do=kind, count=counts[name])
-            share = (stolen() - before) / max(answer["seconds"], 1e-9)
+            lost = max(stolen() - before, answer.get("waited", 0.0))
+            share = lost / max(answer["seconds"], 1e-9)
             samples[name].append((answer["seconds"] / answer["steps"], share))
     return {name: summarize(values) for name, values in samples.items()}
 
@@ -192,7 +193,7 @@ def summarize(values: list[tuple[float, float]], stolen: float = 0.05, outlier: 
     Parameters
     ----------
     values : list of (seconds, share)
-        The share of a sample's time that the host has stolen.
+        The share of a sample's time that the host or another process has taken.
     stolen : float
         Samples with a greater share are dropped (unless all have one).
     outlier : float

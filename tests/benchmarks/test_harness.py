@@ -65,6 +65,17 @@ def test_interleave_makes_three_rounds_in_any_budget(script):
     assert found["x"]["kept"] == 3
 
 
+def test_interleave_drops_what_waited_for_a_core(script):
+    class Waiting(Paid):
+        def ask(self, do, count):
+            answer = super().ask(do, count)
+            late = len(self.counts) == 3  # the second sample, after one call to calibrate
+            return {**answer, "seconds": answer["seconds"] * (1.3 if late else 1), "waited": 0.3 * late}
+
+    found = script("harness").interleave({"x": Waiting(1.0)}, "fit", 4, target=1.0, pause=0.0, warm=True)
+    assert found["x"] == {"median": 1.0, "low": 1.0, "high": 1.0, "kept": 3, "dropped": 1}
+
+
 def test_ratio_has_the_spread_of_both_sides(script):
     slow, ours = {"median": 3.0, "low": 2.0, "high": 4.0}, {"median": 1.0, "low": 0.5, "high": 2.0}
     assert script("harness").ratio(slow, ours) == {"ratio": 3.0, "low": 1.0, "high": 8.0}
