@@ -74,7 +74,7 @@ SLOPES = {
     "linear": lambda xp, y, out: out.fill(1),
     "relu": lambda xp, y, out: xp.sign(y, out=out),
     "relu6": lambda xp, y, out: xp.copyto(out, (y > 0) & (y < 6)),
-    "hard_sigmoid": lambda xp, y, out: xp.multiply((y > 0) & (y < 1), xp.asarray(1 / 6, y.dtype), out=out),
+    "hard_sigmoid": lambda xp, y, out: xp.multiply(xp.sign(y * (1 - y)), 1 / 6, out=out),
     "hard_tanh": lambda xp, y, out: xp.copyto(out, (y > -1) & (y < 1)),
     "exponential": lambda xp, y, out: xp.copyto(out, y),
     "softplus": lambda xp, y, out: xp.negative(xp.expm1(-y), out=out),
