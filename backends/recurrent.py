@@ -25,6 +25,7 @@ from .recurrent_products import FEW, tile
 CACHE_ELEMENTS = 1 << 16  # steps times elements of a state in one block, on the CPU
 SECONDS = 2e-11  # of one multiplication and addition
 STEP = 8e-5  # seconds of a step of some samples that make a part: in shorter ones threads wait for Python
+ASIDE = 1e-5  # seconds of work beside each step that another thread is worth
 GRADIENT_ROWS = 480  # steps times samples whose gradients meet the weights at once: still multiplied in place
 
 
@@ -144,10 +145,10 @@ class NumpyRecurrentMixin(RecurrentMixin):
 
     def _overlaps(self, run, gates: int) -> bool:
         """Tell whether one thread should run all steps, with others before or behind it."""
-        seconds = run.steps * run.batch * run.units * gates * len(run.kernel) * SECONDS
+        of_step = run.batch * run.units * gates * len(run.kernel) * SECONDS  # the products of its inputs
         return (
-            run.batch >= FEW and seconds >= threads.WORTH and threads.may_split()
-            and len(self._parts_of_samples(run, gates)) < 2
+            run.batch >= FEW and of_step >= ASIDE and of_step * run.steps >= threads.WORTH
+            and threads.may_split() and len(self._parts_of_samples(run, gates)) < 2
         )
 
     def _run_ahead(self, run, project, x, gates: int, slabs: int) -> None:
