@@ -25,6 +25,7 @@ from gpukeras.sparse import DeferredVariable
 WINDOW = 256  # steps after which all rows are brought up to date
 CLOSE = 0.008  # how far the e_j may lie apart, relative to epsilon, for an error below 1e-6
 SMALLEST_EPSILON = 1e-12  # its square must be a float32
+_TINY = 1e-30
 CHUNK = 1 << 18  # elements worked on at a time
 SECONDS = 2e-9  # that one element takes
 
@@ -56,6 +57,8 @@ class DeferredAdam:
         self.sums = np.zeros((3, WINDOW))
         ratios = beta_1 * beta_2 ** (-0.5 * np.arange(1, 4)[:, None])
         self.powers = ratios ** np.arange(WINDOW + 1)
+        # Of both moments, for rows that have 256, ..., 1, 0 steps yet to take.
+        self.decays = (np.array([[beta_1], [beta_2]]) ** np.arange(WINDOW, -1, -1)).astype(np.float32)
         self.fresh: Any = None  # rows, and their values and moments now
         self._factors: tuple | None = None
         self.attach()
@@ -122,15 +125,17 @@ class DeferredAdam:
     def _since(self) -> tuple:
         """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
         if self._factors is None:
-            beta_1, beta_2, epsilon = self.settings
-            weight, first, second = np.zeros((3, self.step + 1))
-            weight[:-1], first[:-1], second[:-1] = self.sums[:, :self.step]
-            scale = np.where(weight == 0, 1, weight)
-            mean = np.where(weight == 0, 1, first / scale)
-            variance = np.where(weight == 0, 0, second / scale - mean * mean)
-            steps = np.arange(self.step, -1, -1)
-            self._factors = tuple(f.astype(np.float32) for f in (
-                weight, epsilon * mean, epsilon**2 * variance, beta_1**steps, beta_2**steps))
+            epsilon, now = self.settings[2], self.step
+            sums = np.zeros((3, now + 1))  # the last column: rows that have taken all steps
+            sums[:, :now] = self.sums[:, :now]
+            weight, mean, variance = sums
+            scale = np.maximum(weight, _TINY)
+            mean /= scale
+            variance /= scale
+            variance -= mean * mean
+            np.maximum(mean, _TINY, out=mean)  # it is divided by, even where the weight is 0
+            sums *= ((1,), (epsilon,), (epsilon**2,))
+            self._factors = (*sums.astype(np.float32), *self.decays[:, WINDOW - now:])
         return self._factors
 
     # ---- the step ------------------------------------------------------------------------------------
