@@ -8,6 +8,7 @@ from . import threads
 from .indexing import IndexingMixin
 from .loss import LossMixin
 from .sparse import RowGradient, segment_sums, stable_order
+from .update import UpdateMixin
 
 COUNTED = 1 << 18  # pairs of a sample and a number whose occurrences are counted in a table
 
@@ -34,7 +35,7 @@ class EmbeddingMixin(IndexingMixin):
         return None
 
 
-class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
+class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin, UpdateMixin):
     """Overrides for NumPy."""
 
     def embedding_forward(self, table, rows):
@@ -55,7 +56,7 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin):
         return RowGroups(rows, count).sums(dy).toarray()
 
     def embedding_row_gradient(self, dy, rows, count):
-        if count * dy.shape[-1] < self.direct_gradient:
+        if count * dy.shape[-1] < (self.direct_gradient or 0):
             return None
         return RowGroups(rows, count).sums(dy)
 

@@ -31,7 +31,7 @@ _POOL = _Pool()
 
 
 def empty(shape, dtype) -> np.ndarray:
-    """Return an uninitialised array in C order; a large one in memory that was used before, if there is any."""
+    """Return an uninitialised array in C order; a large one in memory that was used before, if possible."""
     dtype = np.dtype(dtype)
     count = math.prod(shape)
     size = count * dtype.itemsize
@@ -60,7 +60,7 @@ def release() -> None:
 
 
 def _size_class(size: int) -> int:
-    """Return ``size`` rounded up to an eighth of a power of two: batches that differ a little share blocks."""
+    """Return ``size`` rounded up to eighths of a power of two: batches that differ a little share blocks."""
     step = 1 << max(0, size.bit_length() - 4)
     return -(-size // step) * step
 

@@ -17,7 +17,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -175,6 +175,10 @@ _WITH_OUT = {np.dot, np.take, np.clip, np.concatenate, np.stack, np.sum, np.prod
              np.amax, np.amin, np.argmax, np.argmin, np.cumsum, np.cumprod, np.any, np.all, np.outer}
 
 
+_add, _multiply, _maximum, _minimum, _logical_or, _logical_and = (  # typed as taking arrays only
+    cast(Any, f).reduce
+    for f in (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
+)
 _Array: Any = np.ndarray  # its methods' many overloads are not repeated here
 
 
@@ -228,22 +232,22 @@ class _Followed(_Array):
         return np.take(self, indices, axis, out, mode)
 
     def sum(self, axis=None, dtype=None, out=None, keepdims=False):
-        return np.add.reduce(self, axis, dtype, out, keepdims)
+        return _add(self, axis, dtype, out, keepdims)
 
     def prod(self, axis=None, dtype=None, out=None, keepdims=False):
-        return np.multiply.reduce(self, axis, dtype, out, keepdims)
+        return _multiply(self, axis, dtype, out, keepdims)
 
     def max(self, axis=None, out=None, keepdims=False):
-        return np.maximum.reduce(self, axis, None, out, keepdims)
+        return _maximum(self, axis, None, out, keepdims)
 
     def min(self, axis=None, out=None, keepdims=False):
-        return np.minimum.reduce(self, axis, None, out, keepdims)
+        return _minimum(self, axis, None, out, keepdims)
 
     def any(self, axis=None, out=None, keepdims=False):
-        return np.logical_or.reduce(self, axis, None, out, keepdims)
+        return _logical_or(self, axis, None, out, keepdims)
 
     def all(self, axis=None, out=None, keepdims=False):
-        return np.logical_and.reduce(self, axis, None, out, keepdims)
+        return _logical_and(self, axis, None, out, keepdims)
 
     def mean(self, axis=None, dtype=None, out=None, keepdims=False):
         return np.mean(self, axis=axis, dtype=dtype, out=out, keepdims=keepdims)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .recurrent_products import FEW, Product
 
 
@@ -139,6 +141,6 @@ class InputGradients:
 
     def result(self) -> tuple:
         """Return the gradients, ``None`` for those not wanted."""
-        weights = None if self.weights is None else self.weights.total()
+        weights: Any = None if self.weights is None else self.weights.total()
         dkernel = weights[:self.size] if self.want_kernel else None
         return self.dx, dkernel, weights[-1] if self.want_bias else None

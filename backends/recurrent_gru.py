@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from .recurrent_base import RecurrentBase
 from .recurrent_gates import ACTIVATIONS, SLOPES, Gates
@@ -222,8 +223,8 @@ class GruMixin(RecurrentBase):
         units, dtype = run.units, run.dtype
         drops = _gru_drops(run.recurrent_drop)
         inputs = InputGradients(self, run, 3, wants[0], wants[2], wants[4])
-        of_gates = WeightGradient(self, (units, 2 * units), dtype) if wants[3] else None
-        of_new = WeightGradient(self, (units, units), dtype) if wants[3] else None
+        of_gates: Any = WeightGradient(self, (units, 2 * units), dtype) if wants[3] else None
+        of_new: Any = WeightGradient(self, (units, units), dtype) if wants[3] else None
 
         def walk(rows):
             some = [self._of_samples(drop, rows) for drop in drops]

@@ -127,7 +127,7 @@ def compress_matrix(matrix, dtype) -> CompressedRows:
         rows.sum_duplicates()
     starts = np.asarray(rows.indptr, np.int64)
     values = np.asarray(rows.data).astype(dtype, copy=False)
-    columns = np.asarray(rows.indices).astype(_number_type(rows.shape[1]))
+    columns: np.ndarray = np.asarray(rows.indices).astype(_number_type(rows.shape[1]))
     return CompressedRows(
         starts[:-1], starts[1:] - starts[:-1], columns, None if _all_ones(values) else values, rows.shape[1],
         dtype,
@@ -138,6 +138,7 @@ def compress_array(array, limit: float) -> CompressedRows | None:
     """Return a dense matrix as ``CompressedRows``; ``None`` where more than ``limit`` of it is not zero."""
     count, width = array.shape
     allowed, kind = limit * array.size, _number_type(width)
+    columns: list
     columns, values, lengths = [np.zeros(0, kind)], [None], np.empty(count, np.int64)
     step, found = max(1, (1 << 20) // max(1, width)), 0
     for start in range(0, count, step):

@@ -11,6 +11,8 @@ do anything in Python.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpukeras import backends, tensor
@@ -225,6 +227,8 @@ class _Program:
 
     def __init__(self, model, recording, inputs, gradients, update):
         self.model = model
+        self.plan: Any
+        self.rate: Any
         self.plan, self.rate = update or (None, None)
         self.calls = recording.calls
         self.seeds = recording.seeds

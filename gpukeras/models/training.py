@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Trainer(Layer):
     def _forget_compiled_state(self) -> None:
         """Forget which variables are trained: asked anew at the next step."""
         self._variables_trained: list[Variable] | None = None
-        self._captured: Callable | None = None
+        self._captured: Any = None  # a CapturedStep once training has begun
         self._regularized = False  # whether any of them has a regularizer
 
     # ---- compile -------------------------------------------------------------------------------------
@@ -548,7 +548,8 @@ class Trainer(Layer):
     def _on_batch(self, step, x, y, sample_weight, class_weight, return_dict, reset_metrics):
         if reset_metrics:
             self.reset_metrics()
-        self._metrics_cached = None
+        if self._captured is None or self._captured.latest is None:  # recorded steps: the metrics are settled
+            self._metrics_cached = None
         logs = host_values(_flat(step(one_batch(x, y, sample_weight, class_weight))) or {})
         if return_dict:
             return logs
