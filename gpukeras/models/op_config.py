@@ -35,7 +35,7 @@ _OURS = frozenset({
     "fused_dense", "gather_nd", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
     "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish",
     "pad_copies", "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization",
-    "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block",
+    "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "sparse_dense",
     "softmax_cross_entropy", "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",
 })
 # Public functions whose Keras class is called something else.
