@@ -27,7 +27,7 @@ from typing import Any
 from . import blas
 from .program import noted_whole
 
-WORTH = 2e-4  # seconds of work on one thread below which splitting costs more than it gains
+WORTH = 5e-4  # seconds of work on one thread below which whole steps were slower with it split
 LIMIT = 16  # threads used by default at most: more Python threads stand in each other's way
 OWN_VARIABLE = "GPUKERAS_NUM_THREADS"
 OTHER_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
