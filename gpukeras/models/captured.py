@@ -87,12 +87,15 @@ def capturable(model) -> bool:
         return False
     if cls.call is not Model.call or model._graph is None or model._extra_losses:
         return False
-    if backends.current() is not backends.CPU or model.optimizer.may_overflow:
+    if backends.current() is not backends.CPU or model.optimizer.may_overflow or not _own(model.optimizer):
         return False
     if any(layer._loss_functions or layer.activity_regularizer for layer in model._flatten_layers()):
         return False
-    if not all(getattr(o, "capturable", False) and _own(o) for o in model._graph.operations):
-        return False
+    for operation in model._graph.operations:
+        if not getattr(operation, "capturable", False) or not _own(operation):
+            return False
+        if not _own(getattr(operation, "activation", operation)):
+            return False
     loss, metrics = model._compile_loss, model._compile_metrics
     parts = [function for function, _, _ in loss._parts or ()] if loss is not None else []
     parts += metrics.metrics if metrics is not None else []
@@ -235,13 +238,15 @@ class _Program:
         self.inputs = inputs
         self.gradients = gradients
         self.variables = model._trained_variables()
+        self.optimizer = model.optimizer
         self.layout = tensor.layout_version
         self.proven = False
 
     def valid(self) -> bool:
         """Tell whether the variables still are where they were."""
-        return self.layout == tensor.layout_version == self.model.optimizer._layout and (
-            self.variables is self.model._variables_trained
+        model, optimizer = self.model, self.optimizer
+        return self.layout == tensor.layout_version == optimizer._layout and (
+            optimizer is model.optimizer and self.variables is model._variables_trained
         )
 
     def run(self, data) -> None:
@@ -254,8 +259,7 @@ class _Program:
 
     def step(self, data):
         """Train on one batch; return the logs."""
-        model = self.model
-        optimizer = model.optimizer
+        model, optimizer = self.model, self.optimizer
         if self.plan is not None:
             self.rate[...] = optimizer.next_flat_rate()
             self.run(_parts(data))

@@ -103,6 +103,15 @@ class MyDense(layers.Dense):
         return super().call(inputs)
 
 
+class MySGD(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, learning_rate * gradient)
+
+
+def my_activation(x):
+    return keras.ops.relu(x)
+
+
 def my_loss(y_true, y_pred):
     return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
@@ -117,16 +126,37 @@ class MyModel(keras.Sequential):
     lambda: (keras.Sequential([keras.Input((6,)), layers.Dense(1)]), my_loss, []),
     lambda: (keras.Sequential([keras.Input((6,)), layers.Dense(1)]), "mse", [my_loss]),
     lambda: (MyModel([keras.Input((6,)), layers.Dense(1)]), "mse", []),
+    lambda: (keras.Sequential([keras.Input((6,)), layers.Dense(1, my_activation)]), "mse", []),
     lambda: (keras.Sequential([keras.Input((6,)), layers.Dense(1, activity_regularizer="l2")]), "mse", []),
     lambda: (keras.Sequential([keras.Input((6,)), layers.Lambda(lambda t: t[:, :1]), layers.Dense(1)]),
              "mse", []),
-], ids=["layer", "loss", "metric", "model", "activity regularizer", "lambda"])
+], ids=["layer", "loss", "metric", "model", "activation", "activity regularizer", "lambda"])
 def test_parts_of_the_user_are_never_recorded(build):
     model, loss, metrics = build()
     model.compile("sgd", loss, metrics=metrics)
     x, y = data()
     model.fit(x, column(y), batch_size=8, epochs=3, verbose=0)
     assert not programs(model)
+
+
+def test_optimizers_of_the_user_and_those_that_were_exchanged():
+    x, y = data()
+
+    def scenario(eager):
+        keras.utils.set_random_seed(5)
+        own = classifier(optimizer=MySGD(0.1))
+        model = classifier(optimizer="sgd")
+        own.run_eagerly = model.run_eagerly = eager
+        losses = own.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
+        assert eager or not programs(own)
+        for optimizer in (model.optimizer, keras.optimizers.SGD(0.2), keras.optimizers.SGD(0.01)):
+            optimizer.build(model.trainable_variables)
+            model.optimizer = optimizer
+            losses += model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
+            assert eager or programs(model)
+        return losses
+
+    np.testing.assert_allclose(scenario(False), scenario(True), rtol=1e-5)
 
 
 def test_changes_between_fits_take_effect():
