@@ -203,3 +203,9 @@ def _plain(name: str) -> str:
 
 def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
+
+
+def is_own(thing) -> bool:
+    """Tell whether a class or function, or the class of an object, is the library's."""
+    found = thing if hasattr(thing, "__qualname__") else type(thing)
+    return found.__module__.startswith("gpukeras.")

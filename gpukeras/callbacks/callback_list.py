@@ -12,6 +12,8 @@ from .history import History
 from .logs import Logs, host_values
 from .progbar_logger import ProgbarLogger
 
+_NONE: dict[str, list] = {hook: [] for hook in HOOKS}
+
 
 class CallbackList(Callback):
     """Call several callbacks in turn.
@@ -60,7 +62,7 @@ class CallbackList(Callback):
         return next((c for c in self.callbacks if isinstance(c, kind)), None)
 
     def _collect(self) -> None:
-        self._handlers = {
+        self._handlers = _NONE if not self.callbacks else {
             hook: [getattr(c, hook) for c in self.callbacks if implements(c, hook)] for hook in HOOKS
         }
 

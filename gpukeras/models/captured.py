@@ -19,6 +19,7 @@ from gpukeras import backends, tensor
 from gpukeras.backends.program import CannotRecord, Recording, plain
 from gpukeras.callbacks.logs import Logs
 from gpukeras.random import device_generator
+from gpukeras.registry import is_own
 from gpukeras.tensor import Tensor
 
 WARM_UP = 3  # ordinary steps on a batch shape before it is recorded
@@ -87,26 +88,20 @@ def capturable(model) -> bool:
         return False
     if cls.call is not Model.call or model._graph is None or model._extra_losses:
         return False
-    if backends.current() is not backends.CPU or model.optimizer.may_overflow or not _own(model.optimizer):
+    if backends.current() is not backends.CPU or model.optimizer.may_overflow or not is_own(model.optimizer):
         return False
     if any(layer._loss_functions or layer.activity_regularizer for layer in model._flatten_layers()):
         return False
     for operation in model._graph.operations:
-        if not getattr(operation, "capturable", False) or not _own(operation):
+        if not getattr(operation, "capturable", False) or not is_own(operation):
             return False
-        if not _own(getattr(operation, "activation", operation)):
+        if not is_own(getattr(operation, "activation", operation)):
             return False
     loss, metrics = model._compile_loss, model._compile_metrics
     parts = [function for function, _, _ in loss._parts or ()] if loss is not None else []
     parts += metrics.metrics if metrics is not None else []
-    return bool(parts) and all(_own(p) and _own(getattr(p, "fn", p)) and _own(getattr(p, "_fn", p))
+    return bool(parts) and all(is_own(p) and is_own(getattr(p, "fn", p)) and is_own(getattr(p, "_fn", p))
                                for p in parts if p is not None)
-
-
-def _own(thing) -> bool:
-    """Tell whether an object's class, or a function, is the library's."""
-    found = thing if hasattr(thing, "__qualname__") else type(thing)
-    return found.__module__.startswith("gpukeras.")
 
 
 def _parts(data) -> tuple:

@@ -15,6 +15,7 @@ from gpukeras.callbacks import ProgbarLogger
 from gpukeras.callbacks.callback import implements
 from gpukeras.layers.layer import Layer
 from gpukeras.models.data import ArraySource
+from gpukeras.registry import is_own
 
 TOGETHER = 1 << 22  # elements of the largest activation up to which batches are joined
 APART = 1 << 25  # elements of the largest activation from which on a batch is cut
@@ -93,7 +94,7 @@ def _rows(model, size: int) -> int:
 def rowwise(model) -> bool:
     """Tell whether a model is known to treat the samples one by one."""
     graph = getattr(model, "_graph", None)
-    if graph is None or not _own(type(model)):
+    if graph is None or not is_own(type(model)):
         return False
     if any(node.kwargs.get("training") for node in graph.nodes):
         return False
@@ -101,7 +102,7 @@ def rowwise(model) -> bool:
 
 
 def _rowwise_layer(layer) -> bool:
-    if not isinstance(layer, Layer) or not _own(type(layer)):
+    if not isinstance(layer, Layer) or not is_own(type(layer)):
         return False
     if getattr(layer, "_graph", None) is not None:
         return rowwise(layer)
@@ -110,16 +111,10 @@ def _rowwise_layer(layer) -> bool:
     functions = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
     axes = tree.flatten(getattr(layer, "axis", -1))
     return (
-        all(f is None or _own(f) for f in functions)
+        all(f is None or is_own(f) for f in functions)
         and all(axis == -1 or axis > 0 for axis in axes)
         and all(_rowwise_layer(part) for part in layer._flatten_layers() if part is not layer)
     )
-
-
-def _own(thing) -> bool:
-    """Tell whether a class or function, or the class of an object, is the library's."""
-    found = thing if hasattr(thing, "__qualname__") else type(thing)
-    return found.__module__.startswith("gpukeras.")
 
 
 def _widest(model) -> int | None:

@@ -421,7 +421,7 @@ class Optimizer(AdjustMixin, StateMixin):
         """
         more = (
             self._changes_gradients() or self.weight_decay is not None or self.use_ema or not self.recordable
-            or not self._placing or not type(self).__module__.startswith("gpukeras.")
+            or not self._placing
         )
         if more:
             return None
