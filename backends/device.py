@@ -36,6 +36,9 @@ class Device:
         """Return an uninitialised array for a result; on a CPU large ones come from ``memory``."""
         return self.xp.empty(shape, dtype)
 
+    def release_memory(self) -> None:
+        """Give back memory that was kept for results to come, if it is a lot."""
+
     def to_numpy(self, array) -> np.ndarray:
         """Return ``array`` as a NumPy array on the host (the only road from the device)."""
         raise NotImplementedError

@@ -14,6 +14,7 @@ import numpy as np
 
 LARGE = 1 << 18  # bytes from which results come from the pool: smaller memory is reused by malloc itself
 PATIENCE = 256  # a block not asked for in so many requests is given back
+KEPT = 1 << 28  # bytes that may wait for the next fit
 ALIGNMENT = 64
 _IDLE = 3  # references to a block nobody uses: the list's, the loop variable's, getrefcount's argument
 
@@ -53,10 +54,12 @@ def empty(shape, dtype) -> np.ndarray:
     return block[skip:skip + size].view(dtype).reshape(shape)
 
 
-def release() -> None:
-    """Give back what this thread's pool holds and nobody uses."""
-    for blocks in _POOL.blocks.values():
-        blocks[:] = [block for block in blocks if sys.getrefcount(block) > _IDLE]
+def release(keep: int = 0) -> None:
+    """Give back what this thread's pool holds and nobody uses, where that is more than ``keep`` bytes."""
+    idle = sum(b.nbytes for blocks in _POOL.blocks.values() for b in blocks if sys.getrefcount(b) <= _IDLE)
+    if idle > keep:
+        for blocks in _POOL.blocks.values():
+            blocks[:] = [block for block in blocks if sys.getrefcount(block) > _IDLE]
 
 
 def _size_class(size: int) -> int:

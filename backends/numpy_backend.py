@@ -43,6 +43,9 @@ class NumpyBackend(
     def empty(self, shape, dtype) -> np.ndarray:
         return kept(memory.empty(shape, dtype))
 
+    def release_memory(self) -> None:
+        memory.release(memory.KEPT)
+
     def to_numpy(self, array) -> np.ndarray:
         return np.asarray(array)
 

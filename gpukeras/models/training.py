@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukeras import autograd, ops, tree
+from gpukeras import autograd, backends, ops, tree
 from gpukeras.autograd import GradientTape
 from gpukeras.backends import threads
 from gpukeras.callbacks.logs import Logs, host_values
@@ -401,6 +401,7 @@ class Trainer(Layer):
                     break
         finally:
             self._metrics_cached = None
+            backends.CPU.release_memory()
         if self.optimizer is not None:
             self.optimizer.finalize_variable_values(self._trained_variables())
         runner.on_train_end(logs)

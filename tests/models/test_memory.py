@@ -52,3 +52,17 @@ def test_later_steps_allocate_almost_nothing(build, first, later):
         tracemalloc.stop()
     assert peaks[0] > first
     assert max(peaks[7:]) < later
+
+
+def test_fit_gives_a_lot_of_memory_back(monkeypatch):
+    from gpukeras.backends import memory
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((64, 24, 24, 3), "float32"), rng.integers(0, 10, 64)
+    model, _ = convolutional()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=32, verbose=0)
+    assert any(memory._POOL.blocks.values())
+    monkeypatch.setattr(memory, "KEPT", 1 << 20)
+    model.fit(x, y, batch_size=32, verbose=0)
+    assert not any(memory._POOL.blocks.values())
