@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from . import products, threads, winograd
+from . import memory, products, threads, winograd
 from .convolution_choice import choose
 from .convolution_columns import ColumnsMixin, blocks, inner_slices, plan, tap_slices
 from .window_shapes import Windows, phases
@@ -326,17 +326,10 @@ class NumpyConvolutionMixin(ConvolutionMixin):
 
     _has_winograd = True
     column_bytes = 1 << 21
-    _kept_bytes = 1 << 24  # larger buffers are given back at once
+    _kept_bytes = 1 << 24  # of one buffer
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
-        dtype = np.dtype(dtype)
-        if count * dtype.itemsize > self._kept_bytes:
-            return np.empty(count, dtype)
-        kept: dict = _LOCAL.__dict__
-        found = kept.get((slot, dtype.char))
-        if found is None or found.size < count:
-            found = kept[slot, dtype.char] = np.empty(count, dtype)
-        return found[:count]
+        return memory.scratch(_LOCAL, count, dtype, slot, self._kept_bytes)
 
     def _conv_plan(self, n, rows, bytes_per_row, flops, fixed=0, whole=False):
         budget = max(self.column_bytes, fixed)

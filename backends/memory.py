@@ -54,6 +54,21 @@ def empty(shape, dtype) -> np.ndarray:
     return block[skip:skip + size].view(dtype).reshape(shape)
 
 
+def scratch(store: threading.local, count: int, dtype, slot: int, most: int) -> np.ndarray:
+    """Return ``count`` uninitialised elements for this thread; the next call for ``slot`` has them, too.
+
+    ``store`` keeps them, up to ``most`` bytes in each slot; more comes from the pool.
+    """
+    dtype = np.dtype(dtype)
+    if count * dtype.itemsize > most:
+        return empty((count,), dtype)
+    kept: dict = store.__dict__
+    found = kept.get((slot, dtype.char))
+    if found is None or found.size < count:
+        found = kept[slot, dtype.char] = np.empty(count, dtype)
+    return found[:count]
+
+
 def release(keep: int = 0) -> None:
     """Give back what this thread's pool holds and nobody uses, where that is more than ``keep`` bytes."""
     idle = sum(b.nbytes for blocks in _POOL.blocks.values() for b in blocks if sys.getrefcount(b) <= _IDLE)

@@ -73,15 +73,7 @@ class NumpyRowsMixin(RowsMixin):
     _kept_scratch = 1 << 22  # bytes; larger ones are not worth keeping
 
     def scratch(self, shape, dtype, slot=0):
-        count = math.prod(shape)
-        dtype = np.dtype(dtype)
-        if count * dtype.itemsize > self._kept_scratch:
-            return memory.empty(shape, dtype)
-        kept: dict = _LOCAL.__dict__
-        found = kept.get((slot, dtype.char))
-        if found is None or found.size < count:
-            found = kept[slot, dtype.char] = np.empty(count, dtype)
-        return found[:count].reshape(shape)
+        return memory.scratch(_LOCAL, math.prod(shape), dtype, slot, self._kept_scratch).reshape(shape)
 
     def empty_like(self, x):
         # Recorded arrays, of a class of their own, must make their results themselves.
