@@ -154,19 +154,22 @@ def test_other_layouts_and_no_images(tile):
     np.testing.assert_array_equal(dw, np.zeros((3, 3, 3, 5)))
 
 
-def test_threads_do_not_change_the_kernels_gradient(monkeypatch):
-    """Threads share out the points, not the sums over images."""
-    where, found = laid((13, 14)), []
+@pytest.mark.parametrize("most", [0, 1 << 30], ids=["shared points", "shared blocks"])
+def test_the_kernels_gradient_is_repeatable_on_threads(most, monkeypatch):
+    """Whichever thread takes which part."""
+    where, found = laid((13, 14)), {}
     x, dy = RNG.standard_normal((2, 5, 13, 14, 8)).astype("float32")
     monkeypatch.setattr(threads, "WORTH", 1e-12)
+    monkeypatch.setattr(winograd, "SUMS_MOST", most)
+    monkeypatch.setattr(winograd, "BLOCK_LEAST", 1 << 15)
     before = threads.get_threads()
-    for count in (1, 2, 3):
+    for count in (1, 2, 3, 2, 3):
         threads.set_threads(count)
         with convolution_choice.forced("winograd4"):
-            found.append(CPU.conv_backward_kernel(x, dy, where))
+            dw = CPU.conv_backward_kernel(x, dy, where)
+        np.testing.assert_array_equal(dw, found.setdefault(count, dw))
+        np.testing.assert_allclose(dw, found[1], 1e-4, 2e-4)
     threads.set_threads(before)
-    np.testing.assert_array_equal(found[1], found[0])
-    np.testing.assert_array_equal(found[2], found[0])
 
 
 def test_memory():
@@ -188,19 +191,29 @@ def test_memory():
             assert peak < result + 2 * kernels + (1 << 20)
 
 
-@pytest.mark.parametrize("start, stop, rows", [
-    (0, 12, 4), (3, 12, 4), (0, 11, 4), (5, 7, 4), (2, 23, 5), (0, 7, 7),
-])
-def test_blocks_cover_everything_once(start, stop, rows):
-    for most in (1, 2, 3, 4, 5, 8, 9, 100):
-        found = []
-        for images, band in winograd._blocks(start, stop, rows, most):
-            one_image = images.stop - images.start == 1
+@pytest.mark.parametrize("images, rows", [(3, 4), (1, 12), (7, 1), (2, 23), (12, 5), (1, 1)])
+def test_blocks_cover_everything_once(images, rows):
+    for most, parts in itertools.product((1, 2, 3, 4, 5, 8, 9, 100), (1, 2, 3)):
+        blocks, found = winograd._blocks(images, rows, most, parts), []
+        for which, band in blocks:
+            one_image = which.stop - which.start == 1
             assert one_image or (band.start, band.stop) == (0, rows)
-            assert (images.stop - images.start) * (band.stop - band.start) <= most
-            for image in range(images.start, images.stop):
+            assert (which.stop - which.start) * (band.stop - band.start) <= most
+            for image in range(which.start, which.stop):
                 found += range(image * rows + band.start, image * rows + band.stop)
-        assert found == list(range(start, stop))
+        assert found == list(range(images * rows))
+
+
+@pytest.mark.parametrize("images, rows, most, parts, expected", [
+    (128, 6, 36, 2, 22), (6, 4, 8, 2, 6), (5, 4, 8, 2, 5), (90, 4, 40, 2, 9), (1, 7, 3, 2, 4),
+    (3, 4, 100, 2, 1),
+])
+def test_every_thread_gets_a_block(images, rows, most, parts, expected):
+    """Three blocks on two threads would leave one with nothing to do half of the time."""
+    blocks = winograd._blocks(images, rows, most, parts)
+    assert len(blocks) == expected
+    shapes = [block.shape for block in blocks]
+    assert len(set(shapes)) <= 2  # what is prepared serves nearly all
 
 
 # ---- errors ---------------------------------------------------------------------------------------------
