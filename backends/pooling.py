@@ -244,9 +244,12 @@ class PoolingMixin(RowsMixin):
 
 
 class NumpyPoolingMixin(PoolingMixin):
-    """Block sizes for the caches of a CPU: an eighth of the inputs' size is what a pass has at hand."""
+    """Block sizes for a CPU, on which a pass has about half of a block at hand.
 
-    pool_bytes = 1 << 19
+    In smaller blocks threads would meet at the interpreter more often than caches gain.
+    """
+
+    pool_bytes = 1 << 21
 
 
 def _spread(share, dx, windows: Windows, rows: slice) -> None:
