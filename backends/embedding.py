@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import threads
+from . import memory, threads
 from .indexing import IndexingMixin
 from .loss import LossMixin
 from .sparse import RowGradient, segment_sums, stable_order
 from .update import UpdateMixin
 
+AVERAGED = 1 << 17  # elements gathered at a time for means
 COUNTED = 1 << 18  # pairs of a sample and a number whose occurrences are counted in a table
 
 
@@ -42,8 +43,8 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin, UpdateMixin):
         self.check_labels(rows, table.shape[0], "index")
         return self.gather_rows(table, rows)
 
-    def gather_rows(self, table, rows):
-        y = self.empty((*rows.shape, table.shape[1]), table.dtype)
+    def gather_rows(self, table, rows, out=None):
+        y = self.empty((*rows.shape, table.shape[1]), table.dtype) if out is None else out
         flat, out = rows.reshape(-1), y.reshape(rows.size, table.shape[1])
 
         def gather(start, stop):
@@ -51,6 +52,25 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin, UpdateMixin):
 
         threads.parallel(gather, threads.split(flat.shape[0], y.nbytes * 2e-10))
         return y
+
+    def mean_rows(self, table, rows, out) -> None:
+        """Write the means (N, E) of the rows of ``table`` whose numbers (N, T) are given.
+
+        A few samples at a time, so that what is gathered stays in the cache.
+        """
+        (samples, time), width = rows.shape, table.shape[1]
+        share = np.full(time, 1 / time, table.dtype)
+        step = max(1, AVERAGED // (time * width))
+
+        def average(start, stop):
+            gathered = memory.empty((step * time, width), table.dtype)
+            for at in range(start, stop, step):
+                end = min(at + step, stop)
+                some = gathered[:(end - at) * time]
+                np.take(table, rows[at:end].reshape(-1), 0, some, "clip")
+                np.matmul(share, some.reshape(end - at, time, width), out[at:end])
+
+        threads.parallel(average, threads.split(samples, rows.size * width * 1e-10))
 
     def embedding_backward(self, dy, rows, count):
         return RowGroups(rows, count).sums(dy).toarray()
@@ -67,7 +87,7 @@ class RowGroups:
     Attributes
     ----------
     rows : array of int, shape (K,)
-        The different numbers, ascending unless ``put_first`` changed that.
+        The different numbers, ascending unless ``arrange`` changed that.
     order : array of int
         Positions in ``rows`` flattened, ordered by number; ``starts`` and ``lengths`` tell the groups.
     """
@@ -82,13 +102,23 @@ class RowGroups:
         self.lengths = np.diff(self.starts, append=flat.shape[0])
         self.rows = ordered[self.starts].astype(np.int64)
         self._ranks = np.arange(self.rows.shape[0])  # place in ``rows`` of every number, ascending
+        self.larger = slice(0, self.rows.shape[0])
         self._places = None
 
-    def put_first(self, chosen) -> None:
-        """Let the groups for which ``chosen`` (K,) is true come before the others; to be called at once."""
-        order = np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])
+    def arrange(self, early) -> None:
+        """Let the groups for which ``early`` (K,) is true come before the others; to be called at once.
+
+        Among each of them, groups of one number and larger ones are kept apart, so that the larger ones of
+        both lie side by side, in ``self.larger``.
+        """
+        late, lone = ~early, self.lengths == 1
+        kinds = late * np.uint8(2) + (late == lone)  # 0: lone and early, 1: larger, 2: larger, late; 3: lone
+        order = np.argsort(kinds, kind="stable")
+        bounds = np.searchsorted(kinds.take(order), (1, 3))
+        self.larger = slice(*bounds.tolist())
         self._ranks[order] = np.arange(order.shape[0])
-        self.rows, self.starts, self.lengths = self.rows[order], self.starts[order], self.lengths[order]
+        self.rows, self.starts = self.rows.take(order), self.starts.take(order)
+        self.lengths = self.lengths.take(order)
 
     def places(self):
         """Return, for every number as it came, its place in ``rows``."""
@@ -112,6 +142,12 @@ class RowGroups:
         (samples, time), groups = self.shape, self.rows.shape[0]
         if samples * groups > COUNTED:
             return segment_sums(dy, self.order // time, self.starts, self.lengths)
-        pairs = self.places() * samples + np.arange(samples)[:, None]
-        often = np.bincount(pairs.reshape(-1), minlength=groups * samples)
-        return np.dot(often.reshape(groups, samples).astype(dy.dtype), dy)
+        pairs = self.places() * samples
+        pairs += np.arange(samples)[:, None]
+        often = np.bincount(pairs.reshape(-1), minlength=groups * samples).reshape(groups, samples)
+        sums = np.empty((groups, dy.shape[1]), dy.dtype)
+        larger = self.larger
+        np.dot(often[larger].astype(dy.dtype), dy, sums[larger])
+        for lone in (slice(0, larger.start), slice(larger.stop, groups)):  # most words of a text come once
+            np.take(dy, self.order.take(self.starts[lone]) // time, 0, sums[lone], "clip")
+        return sums

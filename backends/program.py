@@ -86,6 +86,12 @@ def note(function: Callable, *args) -> None:
         _LOCAL.recording.add(function, *args)
 
 
+def refuse(what: str) -> None:
+    """Raise ``CannotRecord`` if a recording is open: ``what`` cannot be repeated."""
+    if _LOCAL.recording is not None:
+        raise CannotRecord(what)
+
+
 def noted_whole(function: Callable, *args) -> None:
     """Call a function that writes into memory it was given; an open recording notes this one call only."""
     recording = _LOCAL.recording
@@ -344,8 +350,7 @@ def _refusing(name: str):
 
 
 def _refuse(name: str) -> None:
-    if _LOCAL.recording is not None:
-        raise CannotRecord(f"the step reads values ({name})")
+    refuse(f"the step reads values ({name})")
 
 
 for _name in ("item", "tolist", "tobytes", "nonzero", "__float__", "__int__", "__bool__", "__index__",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpukeras import backends, dtypes
+from gpukeras.backends import program
 from gpukeras.backends.sparse import CompressedRows, RowGradient, compress_matrix
 from gpukeras.tensor import Tensor, Variable
 
@@ -73,11 +74,16 @@ class RowTensor(Tensor):
     """
 
     def __init__(self, slices: RowGradient):
+        self.take(slices)
+
+    def take(self, slices: RowGradient) -> None:
+        """Become another gradient of the same table: that of the next step."""
         self.slices = slices
         self._dense = None
 
     @property
     def array(self):
+        program.refuse("the gradient of a table was needed with its zeros")
         if self._dense is None:
             self._dense = self.slices.toarray()
         return self._dense
@@ -89,6 +95,44 @@ class RowTensor(Tensor):
     @property
     def dtype(self):
         return self.slices.dtype
+
+
+class GatheredTensor(Tensor):
+    """What an embedding looked up: gathered when it is first read, for a mean may do without.
+
+    Parameters
+    ----------
+    source : object
+        With ``gather(out)``, which writes the values, and ``shape`` and ``dtype`` of these. It becomes an
+        ordinary tensor, and forgets the source, when it is read.
+    """
+
+    def __init__(self, source):
+        self.source = source
+
+    @property
+    def array(self):
+        source = self.__dict__.pop("source")
+        found = self.__dict__["array"] = backends.CPU.empty(source.shape, source.dtype)
+        self.__class__ = Tensor
+        program.noted_whole(source.gather, program.plain(found))
+        return found
+
+    @property
+    def shape(self) -> tuple:
+        return self.source.shape
+
+    @property
+    def dtype(self):
+        return self.source.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.source.shape)
+
+    @property
+    def backend(self):
+        return backends.CPU
 
 
 class DeferredVariable(Variable):
@@ -119,6 +163,7 @@ class DeferredVariable(Variable):
 
     @property
     def array(self):
+        program.refuse("all rows of a table whose steps wait were read")
         self.behind.catch_up()
         return self.values
 

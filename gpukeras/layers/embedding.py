@@ -74,6 +74,11 @@ class Embedding(Layer):
     def input_dtype(self) -> str:
         return "int32"
 
+    @property
+    def capturable(self) -> bool:
+        # How many rows a gradient has differs from batch to batch; only what is deferred is ready for that.
+        return type(getattr(self, "embeddings", None)) is DeferredVariable and not self.mask_zero
+
     def build(self, input_shape=None):
         self.embeddings = self.add_weight(
             name="embeddings", shape=(self.input_dim, self.output_dim),

@@ -6,6 +6,8 @@ from gpukeras import config, ops
 from gpukeras.backends import shapes, window_shapes
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
+from gpukeras.ops.embedding import mean_of_gathered
+from gpukeras.sparse import GatheredTensor
 
 
 class BasePooling(Layer):
@@ -209,6 +211,8 @@ class _GlobalMaxPooling(BaseGlobalPooling):
 
 
 class _GlobalAveragePooling(BaseGlobalPooling):
+    capturable = True
+
     def call(self, inputs):
         return ops.mean(inputs, axis=self._axes, keepdims=self.keepdims)
 
@@ -277,9 +281,11 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
         super().__init__(1, data_format, keepdims, **kwargs)
 
     def call(self, inputs, mask=None):
-        if mask is None:
-            return super().call(inputs)
         (axis,) = self._axes
+        if mask is None:
+            if type(inputs) is GatheredTensor and inputs.ndim == 3 and axis == 1 and inputs.shape[1]:
+                return mean_of_gathered(inputs, self.keepdims)
+            return super().call(inputs)
         weights = ops.expand_dims(ops.cast(mask, inputs.dtype), -1 if axis == 1 else 1)
         total = ops.sum(inputs * weights, axis=axis, keepdims=self.keepdims)
         return total / ops.sum(weights, axis=axis, keepdims=self.keepdims)

@@ -20,6 +20,7 @@ from gpukeras.backends.program import CannotRecord, Recording, plain
 from gpukeras.callbacks.logs import Logs
 from gpukeras.random import device_generator
 from gpukeras.registry import is_own
+from gpukeras.sparse import DeferredVariable, RowTensor
 from gpukeras.tensor import Tensor
 
 WARM_UP = 3  # ordinary steps on a batch shape before it is recorded
@@ -135,7 +136,7 @@ def _record(model, data) -> tuple:
     inputs = [None if part is None else part.array.copy() for part in batch]
     state = changed_variables(model)
     before = [v.array.copy() for v in state]
-    known = list({id(v): v for v in (*model.variables, *state)}.values())
+    known = list({id(v): v for v in (*model.variables, *state) if type(v) is not DeferredVariable}.values())
     arrays = [v.array for v in known]
     recording = Recording(LIMIT)
     try:
@@ -191,6 +192,9 @@ def _placed(model, gradients) -> list:
     places = model.optimizer.gradient_places(variables)
     found = []
     for gradient, variable in zip(gradients, variables):
+        if type(gradient) is RowTensor:  # every replay gives it the rows of its batch
+            found.append(gradient)
+            continue
         array = gradient.array
         place = places.get(variable.uid)
         if place is not None and plain(array) is not place and array is not place:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from gpukeras import autograd
+import weakref
+
+from gpukeras import autograd, backends
 from gpukeras.backends.embedding import RowGroups
+from gpukeras.backends.program import noted_whole, plain
 from gpukeras.op import op
-from gpukeras.sparse import DeferredVariable, RowTensor
+from gpukeras.ops.reduction import spread
+from gpukeras.sparse import DeferredVariable, GatheredTensor, RowTensor
 from gpukeras.tensor import Tensor
 
 _STATE = autograd.STATE
@@ -68,19 +72,82 @@ def embedding(ids, table):
     return y, vjp
 
 
+class _LookUp:
+    """Rows looked up in a table whose steps wait, in parts that a recorded step repeats.
+
+    Parameters
+    ----------
+    numbers : array of int
+        Read anew by every ``find``.
+    table : DeferredVariable, shape (V, E)
+
+    Attributes
+    ----------
+    groups : RowGroups
+        The different ones among the numbers.
+    rows : array, shape (K, E)
+        Their rows of the table.
+    gradient : RowTensor
+        Of the table.
+    """
+
+    def __init__(self, numbers, table: DeferredVariable):
+        self.numbers = numbers
+        self.table = table
+        self.shape = (*numbers.shape, table.shape[1])
+        self.dtype = table.dtype
+        self.gradient = None
+
+    def find(self) -> None:
+        behind, count = self.table.behind, self.table.shape[0]
+        backends.CPU.check_labels(self.numbers, count, "index")
+        self.groups = RowGroups(self.numbers, count)
+        self.groups.arrange(behind.waiting(self.groups.rows))
+        self.rows = behind.current(self.groups.rows)
+
+    def gather(self, out) -> None:
+        """Write the row of every number."""
+        backends.CPU.gather_rows(self.rows, self.groups.places(), out)
+
+    def mean(self, out) -> None:
+        """Write the mean (N, E) of every sample's rows."""
+        backends.CPU.mean_rows(self.rows, self.groups.places(), out)
+
+    def sum(self, dy) -> None:
+        """Make the table's gradient from that of the rows gathered."""
+        slices = self.groups.sums(dy)
+        if self.gradient is None:
+            self.gradient = RowTensor(slices)
+        else:
+            self.gradient.take(slices)
+
+
 def deferred_embedding(ids: Tensor, table: DeferredVariable) -> Tensor:
     """Return ``embedding(ids, table)`` in training, without bringing all of the table up to date."""
-    backend, count = table.backend, table.shape[0]
     numbers = ids.array if ids.array.dtype.kind in "iu" else ids.array.astype("int32")
-    backend.check_labels(numbers, count, "index")
-    groups = RowGroups(numbers, count)
-    groups.put_first(table.behind.waiting(groups.rows))
-    y = Tensor(backend.gather_rows(table.behind.current(groups.rows), groups.places()))
+    found = _LookUp(plain(numbers), table)
+    noted_whole(found.find)
+    y = GatheredTensor(found)
+    table.behind.reader = weakref.ref(y)
 
     def vjp(dy):
-        return None, embedding_gradient(dy, ids, count) if _STATE.tapes else RowTensor(groups.sums(dy.array))
+        if _STATE.tapes:
+            return None, embedding_gradient(dy, ids, table.shape[0])
+        noted_whole(found.sum, plain(dy.array))
+        return None, found.gradient
 
     autograd.record("embedding", (ids, table), (y,), vjp)
+    return y
+
+
+def mean_of_gathered(x: GatheredTensor, keepdims: bool) -> Tensor:
+    """Return the mean over time (N, E) of what an embedding looked up (N, T, E), without gathering it all."""
+    source, shape = x.source, x.shape
+    samples, time, width = shape
+    mean = backends.CPU.empty((samples, width), source.dtype)
+    noted_whole(source.mean, plain(mean))
+    y = Tensor(mean.reshape(samples, 1, width) if keepdims else mean)
+    autograd.record("mean", (x,), (y,), lambda dy: spread(dy * (1.0 / time), shape, (1,)))
     return y
 
 

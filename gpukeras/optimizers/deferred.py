@@ -1,10 +1,11 @@
 """Adam on a table of which each step uses few rows: the others take their steps when somebody looks at them.
 
-Where the gradient of a row is zero, Adam's moments decay, and the row still moves. ``k`` such steps at once
-multiply the moments m and v by ``beta_1^k`` and ``beta_2^k`` and move the row by ``m sum_j w_j / (s + e_j)``,
-with ``s = sqrt(v)``, ``w_j = rate_j (beta_1 / sqrt(beta_2))^j`` and ``e_j = epsilon beta_2^(-j/2)``. As the
-``e_j`` with any weight lie close to each other, the sum is, to float32's precision,
-``W / (s + e - d / (s + e))`` with the weights' sum W and the weighted mean e and variance d of the ``e_j``.
+Where the gradient of a row is zero, Adam's moments m and v decay, and the row still moves. So that the decay
+costs nothing, ``M = m / beta_1^t`` and ``V = v / beta_2^t`` are kept meanwhile, with t the steps taken since all
+rows were up to date: without a gradient they stay as they are. Step i then moves a row by ``w_i M / (S + e_i)``,
+with ``S = sqrt(V)``, ``w_i = rate_i (beta_1 / sqrt(beta_2))^i`` and ``e_i = epsilon beta_2^(-i/2)``. As the
+``e_i`` with any weight lie close to each other, several steps move it, to float32's precision, by
+``M W / (S + e - d / (S + e))`` with the weights' sum W and the weighted mean e and variance d of the ``e_i``.
 These three depend on when a row was last brought up to date, not on the row.
 
 A table and its moments become ``DeferredVariable``: whoever reads their values gets them up to date. Only an
@@ -13,18 +14,20 @@ embedding layer in training knows better and asks for the rows that it needs.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from gpukeras import backends
-from gpukeras.backends import memory, threads
+from gpukeras.backends import blas, memory, threads
 from gpukeras.backends.sparse import put_rows
 from gpukeras.sparse import DeferredVariable
 
-WINDOW = 256  # steps after which all rows are brought up to date
-CLOSE = 0.008  # how far the e_j may lie apart, relative to epsilon, for an error below 1e-6
+WINDOW = 256  # steps after which all rows are brought up to date, at most
+GROWTH = 1e12  # how much larger than m its kept form may get: both must be float32 numbers
+CLOSE = 0.008  # how far the e_i may lie apart, relative to epsilon, for an error below 1e-6
 SMALLEST_EPSILON = 1e-12  # its square must be a float32
+SMALLEST_BETA = 0.1  # of the mean; below, the window would be too short to save anything
 _TINY = 1e-30
 CHUNK = 1 << 18  # elements worked on at a time
 SECONDS = 2e-9  # that one element takes
@@ -34,7 +37,7 @@ def can_defer(variable, beta_1: float, beta_2: float, epsilon: float) -> bool:
     """Tell whether Adam's steps without gradient may wait, on this table and with these settings."""
     return (
         variable.dtype == np.float32 and variable.regularizer is None and variable.constraint is None
-        and 0 < beta_1 < 1 and 0 < beta_2 < 1 and epsilon >= SMALLEST_EPSILON
+        and SMALLEST_BETA <= beta_1 < 1 and 0 < beta_2 < 1 and epsilon >= SMALLEST_EPSILON
         and (1 - beta_2) / (2 * (1 - beta_1)) <= CLOSE
     )
 
@@ -51,15 +54,14 @@ class DeferredAdam:
     def __init__(self, variable, momentum, velocity, beta_1, beta_2, epsilon):
         self.settings = (beta_1, beta_2, epsilon)
         self.table = (variable, momentum, velocity)
+        self.window = min(WINDOW, int(math.log(GROWTH) / -math.log(beta_1)))
         self.step = 0  # since all rows were up to date
         self.last = np.zeros(variable.shape[0], np.int64)  # the step that each row has taken
-        # Of rows that stand at step l: the sums of w_j, w_j e_j and w_j e_j² (with e_j in units of epsilon).
-        self.sums = np.zeros((3, WINDOW))
-        ratios = beta_1 * beta_2 ** (-0.5 * np.arange(1, 4)[:, None])
-        self.powers = ratios ** np.arange(WINDOW + 1)
-        # Of both moments, for rows that have 256, ..., 1, 0 steps yet to take.
-        self.decays = (np.array([[beta_1], [beta_2]]) ** np.arange(WINDOW, -1, -1)).astype(np.float32)
+        # Of rows that stand at step l: the sums of w_i, w_i e_i and w_i e_i² (with e_i in units of epsilon)
+        # over the steps since; the last column stays 0.
+        self.sums = np.zeros((3, self.window + 1))
         self.fresh: Any = None  # rows, and their values and moments now
+        self.reader: Any = None  # a weak reference to a tensor that may yet gather from those values
         self._factors: tuple | None = None
         self.attach()
 
@@ -70,7 +72,7 @@ class DeferredAdam:
 
     def __getstate__(self):
         self.catch_up()
-        return self.__dict__
+        return self.__dict__ | {"reader": None}
 
     def _arrays(self) -> list:
         return [variable.values for variable in self.table]
@@ -88,11 +90,19 @@ class DeferredAdam:
         tables = self._arrays()
         found = [memory.empty((rows.shape[0], tables[0].shape[1]), np.float32) for _ in tables]
         last = self.last.take(rows)
-        for table, array in zip(tables, found):
-            np.take(table, rows, 0, array, "clip")
         waiting = np.flatnonzero(last != self.step)
-        if waiting.size:
-            self._advance_all(found, last, waiting[-1] + 1)
+        behind = int(waiting[-1]) + 1 if waiting.size else 0
+        factors = self._since()
+
+        def bring(part):
+            arrays = [array[part] for array in found]
+            for table, array in zip(tables, arrays):
+                np.take(table, rows[part], 0, array, "clip")
+            if part.start < behind:
+                part = slice(part.start, min(part.stop, behind))
+                _advance([array[part] for array in found], last[part], factors)
+
+        self._by_parts(bring, rows.shape[0])
         self.fresh = (rows, *found)
         return found[0]
 
@@ -101,7 +111,16 @@ class DeferredAdam:
         self.fresh = None
         if not self.step:
             return
-        self._advance_all(self._arrays(), self.last, self.last.shape[0])
+        arrays, last, factors = self._arrays(), self.last, self._since()
+        of_m, of_v = (np.float32(beta**self.step) for beta in self.settings[:2])
+
+        def bring(part):
+            p, m, v = (array[part] for array in arrays)
+            _advance((p, m, v), last[part], factors)
+            m *= of_m
+            v *= of_v
+
+        self._by_parts(bring, last.shape[0])
         self.step, self._factors = 0, None
         self.last[...] = 0
         self.sums[...] = 0
@@ -117,25 +136,17 @@ class DeferredAdam:
 
         threads.parallel(run, threads.split(count, count * width * SECONDS))
 
-    def _advance_all(self, arrays, last, count: int) -> None:
-        """Let the first rows of (p, m, v) take all steps since those in ``last``, in place."""
-        factors = self._since()
-        self._by_parts(lambda part: _advance([a[part] for a in arrays], last[part], factors), count)
-
     def _since(self) -> tuple:
-        """Return W, e, d and the factors of both moments for rows that stand at steps 0 to now."""
+        """Return W, e and d for rows that stand at steps 0 to now."""
         if self._factors is None:
-            epsilon, now = self.settings[2], self.step
-            sums = np.zeros((3, now + 1))  # the last column: rows that have taken all steps
-            sums[:, :now] = self.sums[:, :now]
-            weight, mean, variance = sums
-            scale = np.maximum(weight, _TINY)
-            mean /= scale
-            variance /= scale
+            epsilon = self.settings[2]
+            weight, mean, variance = sums = self.sums[:, :self.step + 1].copy()
+            sums[1:] /= np.maximum(weight, _TINY)
             variance -= mean * mean
             np.maximum(mean, _TINY, out=mean)  # it is divided by, even where the weight is 0
-            sums *= ((1,), (epsilon,), (epsilon**2,))
-            self._factors = (*sums.astype(np.float32), *self.decays[:, WINDOW - now:])
+            mean *= epsilon
+            variance *= epsilon**2
+            self._factors = tuple(sums.astype(np.float32))
         return self._factors
 
     # ---- the step ------------------------------------------------------------------------------------
@@ -145,35 +156,51 @@ class DeferredAdam:
             self.attach()
         if self.fresh is None or self.fresh[0] is not rows:
             self.current(rows)
+        elif (reader := self.reader and self.reader()) is not None:
+            reader.array  # noqa: B018 - gathered now, as the values are about to change
+        self.reader = None
         beta_1, beta_2, epsilon = self.settings
-        tables, fresh = self._arrays(), self.fresh[1:]
+        tables, fresh, number = self._arrays(), self.fresh[1:], self.step + 1
+        gain_1, gain_2 = (1 - beta_1) / beta_1**number, (1 - beta_2) / beta_2**number
+        spread = beta_2 ** (-0.5 * number)  # e_i in units of epsilon
+        weight, least = rate * beta_1**number * spread, np.float32(epsilon * spread)
 
         def step(part):
-            p, m, v = (array[part] for array in fresh)
-            flat = [array.reshape(-1) for array in (p, gradients[part], m, v)]
-            backends.CPU.adam_update(*flat, learning_rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-            for table, values in zip(tables, (p, m, v)):
+            arrays = p, m, v = [array[part] for array in fresh]
+            g, t = gradients[part], memory.empty(p.shape, np.float32)
+            _add(gain_1, g, m)
+            np.multiply(g, g, t)
+            _add(gain_2, t, v)
+            np.sqrt(v, t)
+            t += least
+            np.divide(m, t, t)
+            _add(-weight, t, p)
+            for table, values in zip(tables, arrays):
                 put_rows(table, rows[part], values)
 
         self._by_parts(step, rows.shape[0])
-        self.sums[:, :self.step + 1] += rate * self.powers[:, self.step + 1:0:-1]
-        self.step += 1
-        self.last[rows] = self.step
+        self.sums[:, :number] += ((weight,), (weight * spread,), (weight * spread**2,))
+        self.step = number
+        self.last[rows] = number
         self.fresh = self._factors = None
-        if self.step == WINDOW:
+        if number == self.window:
             self.catch_up()
 
 
 def _advance(arrays, last, factors) -> None:
-    """Let rows of (p, m, v) that stand at the steps ``last`` take all steps since then, in place."""
+    """Let rows of (p, M, V) that stand at the steps ``last`` take all steps since then, p in place."""
     p, m, v = arrays
-    weight, mean, variance, of_m, of_v = (f.take(last)[:, None] for f in factors)
-    root = np.sqrt(v)
+    weight, mean, variance = (f.take(last)[:, None] for f in factors)
+    root = np.sqrt(v, memory.empty(v.shape, np.float32))
     root += mean
-    move = variance / root
+    move = np.divide(variance, root, memory.empty(v.shape, np.float32))
     root -= move  # to float32's precision as if 1 / root were multiplied by 1 + variance / root²
     np.divide(m, root, move)
     move *= weight
     p -= move
-    m *= of_m
-    v *= of_v
+
+
+def _add(factor: float, x, y) -> None:
+    """y += factor x, in one pass where the BLAS lets us."""
+    if not blas.current().scaled_sum(factor, x, 1.0, y):
+        y += np.float32(factor) * x
