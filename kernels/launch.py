@@ -98,6 +98,11 @@ class Variant(NamedTuple):
     defines: tuple[tuple[str, str], ...]
     budgets: dict[str, Budget]
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For the compiler: a define ``T`` is ``USE_T`` there, as short names occur in CUDA's own headers."""
+        return (*OPTIONS, *(f"-DUSE_{name}={value}" for name, value in self.defines))
+
     def __str__(self) -> str:
         return ", ".join([self.module.file, *(f"{k}={v}" for k, v in self.defines)])
 
@@ -131,6 +136,17 @@ def catalogue() -> Iterator[Variant]:
         yield from module.variants()
 
 
+def plane(columns: int, rows: int, threads: int) -> tuple[tuple, tuple]:
+    """Return grid and block for a plane of threads: along a row, as far as it goes, then down.
+
+    The grid's first axis counts down, as it may be the longest: see ``row()`` and ``column()`` in
+    ``common.cuh``.
+    """
+    across = min(threads, 1 << max(0, columns - 1).bit_length())
+    down = threads // across
+    return (-(-rows // down), -(-columns // across)), (across, down)
+
+
 class Module:
     """One ``.cu`` file.
 
@@ -138,10 +154,13 @@ class Module:
     ----------
     file : str
         Name in this folder.
+    structs : dict of str to numpy.dtype
+        Of structures that kernels take by value; launches pass NumPy arrays of no axes.
     """
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, structs: dict[str, np.dtype] | None = None):
         self.file = file
+        self.structs = structs or {}
         self._declared: dict[tuple, dict[str, Budget]] = {}
         self._kernels: dict[tuple, Kernel] = {}
 
@@ -185,8 +204,7 @@ class Module:
 
 @functools.cache
 def _compiled(module: Module, defines: tuple, device: int):
-    options = (*OPTIONS, *(f"-D{name}={value}" for name, value in defines))
-    return cupy.RawModule(code=module.source, options=options)
+    return cupy.RawModule(code=module.source, options=Variant(module, defines, {}).options)
 
 
 class Kernel:
@@ -206,7 +224,9 @@ class Kernel:
         self.parameters = module.signatures[name]
         known = dict(defines)
         types = [_resolved(p.type, known) for p in self.parameters]
-        self._convert = tuple(None if p.pointer else SCALARS[t] for p, t in zip(self.parameters, types))
+        self._convert = tuple(
+            None if p.pointer or t in module.structs else SCALARS[t] for p, t in zip(self.parameters, types)
+        )
         self._elements = [ELEMENTS[t] if p.pointer else None for p, t in zip(self.parameters, types)]
         self._shared = STATIC_SHARED
         try:
@@ -270,6 +290,11 @@ class Kernel:
         arrays = []
         for parameter, element, value in zip(self.parameters, self._elements, values):
             if element is None:
+                struct = self.module.structs.get(parameter.type)
+                if struct is not None and getattr(value, "dtype", None) != struct:
+                    yield f"{parameter.name} expects {parameter.type}"
+                continue
+            if value is None:  # a null pointer
                 continue
             if not isinstance(value, cupy.ndarray):
                 yield f"{parameter.name} expects an array, is {type(value).__name__}"
