@@ -62,7 +62,7 @@ __device__ __forceinline__ int tap(const Windows& s, int axis, int element, int 
 }
 
 // y: the largest of every window; where, unless it is null: which tap it was, of equals the first. NaN wins.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128, 4)
 max_pool_forward(const T* __restrict__ x, T* __restrict__ y, W* __restrict__ where, Windows s, int rows, int channels) {
   Place p = place(s.out, rows, channels);
   if (!p.inside) return;
@@ -102,7 +102,7 @@ max_pool_forward(const T* __restrict__ x, T* __restrict__ y, W* __restrict__ whe
 }
 
 // dx: the gradients of those windows that an element has won.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128, 4)
 max_pool_backward(const T* __restrict__ dy, const W* __restrict__ where, T* __restrict__ dx, Windows s, int rows, int channels) {
   Place p = place(s.size, rows, channels);
   if (!p.inside) return;
@@ -125,7 +125,7 @@ max_pool_backward(const T* __restrict__ dy, const W* __restrict__ where, T* __re
 }
 
 // y: of every window the element of v at ``where``.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128, 4)
 max_pool_select(const T* __restrict__ v, const W* __restrict__ where, T* __restrict__ y, Windows s, int rows, int channels) {
   Place p = place(s.out, rows, channels);
   if (!p.inside) return;
@@ -149,7 +149,7 @@ __device__ __forceinline__ float weight(const Windows& s, int d, int h, int w) {
 }
 
 // y: the mean of every window.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128, 4)
 average_pool_forward(const T* __restrict__ x, T* __restrict__ y, Windows s, int rows, int channels) {
   Place p = place(s.out, rows, channels);
   if (!p.inside) return;
@@ -169,7 +169,7 @@ average_pool_forward(const T* __restrict__ x, T* __restrict__ y, Windows s, int 
 }
 
 // dx: the sum of the shares of all windows that reach an element.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128, 4)
 average_pool_backward(const T* __restrict__ dy, T* __restrict__ dx, Windows s, int rows, int channels) {
   Place p = place(s.size, rows, channels);
   if (!p.inside) return;
