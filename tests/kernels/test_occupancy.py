@@ -18,7 +18,7 @@ KB = 1 << 10
     [
         # 64 warps / 8 of a block
         (90, 256, 32, 0, 8, 1.0, "warps"),
-        # 32 * 33 = 1056 registers of a warp become 1280; 16384 / 1280 = 12 warps in each of four parts, 48 / 8
+        # 32 * 33 = 1056 registers of a warp become 1280; 16384 / 1280: 12 warps in each of 4 parts, 48 / 8
         (90, 256, 33, 0, 6, 0.75, "registers"),
         # 8192 of a warp: 2 in each part, 8 in all, one block
         (90, 256, 255, 0, 1, 0.125, "registers"),
@@ -59,7 +59,7 @@ def test_what_cannot_be_launched(threads, registers, shared, limit):
     assert (found.blocks, found.share, found.limit) == (0, 0.0, limit)
 
 
-# Fills the structures of cuda_occupancy.h for one case and returns its answer; it knows the number of blocks itself.
+# Fills the structures of cuda_occupancy.h for one case and returns its answer.
 HARNESS = """
 #include <cstring>
 #include <cuda_occupancy.h>
@@ -108,11 +108,10 @@ def test_agrees_with_nvidias_calculator(tmp_path):
     draw = random.Random(0)
     sizes = [0, 1, 100, 1024, 8 * KB, 16 * KB, 47 * KB, 48 * KB, 99 * KB, 163 * KB, 227 * KB, 228 * KB]
     for arch, threads in itertools.product(LIMITS, (1, 32, 64, 96, 128, 160, 256, 384, 512, 992, 1024)):
-        limits = LIMITS[arch]
+        limits = LIMITS[arch]  # the number of blocks and the units they know themselves
+        device = (limits.warps, limits.shared, limits.of_block, limits.reserved)
         for registers in (1, 8, 32, 33, 40, 64, 65, 96, 128, 168, 200, 255):
             shared = draw.choice([*sizes, draw.randrange(230 * KB)])
-            expected = theirs(
-                arch, limits.warps, limits.shared, limits.of_block, limits.reserved, threads, registers, shared,
-            )
+            expected = theirs(arch, *device, threads, registers, shared)
             found = occupancy(arch, threads, registers, shared)
             assert found.blocks == expected, (arch, threads, registers, shared, found)

@@ -4,8 +4,8 @@ NVIDIA's run-time compiler comes in wheels (extra ``nvrtc``; CuPy's own extras b
 
     pip install nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12
 
-The second holds ``cuda_fp16.h`` and its like. The library writes registers, shared memory, stack and spills of
-every kernel into its log; ``problems`` holds them against the budget that is declared beside the launcher.
+The second holds ``cuda_fp16.h`` and its like. The library writes registers, shared memory, stack and spills
+of every kernel into its log; ``problems`` holds them against the budget that is declared beside the launcher.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ _MEMORY = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) 
 _USED = re.compile(r"Used (\d+) registers")
 _SHARED = re.compile(r"(\d+) bytes smem")
 _CUMULATIVE = re.compile(r"(\d+) bytes cumulative stack size")
+_WARNING = re.compile(r"\bwarning\s*[:#]", re.IGNORECASE)
 _ERROR = re.compile(r"\b(?:error|fatal)\b", re.IGNORECASE)
 _PLACE = re.compile(r"([\w.]+)\((\d+)\): ")
 _KERNEL = re.compile(r'extern\s+"C"\s+__global__\s[^(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
@@ -183,13 +184,18 @@ def parse(log: str) -> Compiled:
                 registers=int(match[1]), shared=int(shared[1]) if shared else 0,
                 stack=max(known.stack, int(stack[1]) if stack else 0),
             )
-    warnings = [line.strip() for line in log.splitlines() if "warning" in line.lower()]
+    warnings = [line.strip() for line in log.splitlines() if _WARNING.search(line)]
     return Compiled(kernels, list(dict.fromkeys(warnings)))
 
 
 def first_error(log: str, source: str, file: str) -> str:
     """Return the first error of a log, after the kernel that it is in where that can be told."""
-    line = next((line.strip() for line in log.splitlines() if _ERROR.search(line)), log.strip())
+    line = next((line.strip() for line in log.splitlines() if _ERROR.search(line)), None)
+    if line is None:  # of too much shared memory nothing is said but the figure
+        for name, used in parse(log).kernels.items():
+            if used.shared > STATIC_SHARED:
+                return f"kernel {name}: {used.shared} bytes of static shared memory, at most {STATIC_SHARED}"
+        return log.strip() or "no message"
     match = _PLACE.match(line)
     kernel = match and _kernel_at(source, file, match[1], int(match[2]))
     return f"kernel {kernel}: {line}" if kernel else line
@@ -272,11 +278,6 @@ def _kept(table: dict, name: str):
 
 
 # ---- the gate ---------------------------------------------------------------------------------------------
-def options_of(variant) -> tuple[str, ...]:
-    """Return the options that a variant is compiled with."""
-    return (*launch().OPTIONS, *(f"-D{name}={value}" for name, value in variant.defines))
-
-
 def exists(variant, arch: int) -> bool:
     """Tell whether any kernel of a variant is meant for this architecture."""
     return any(budget.least <= arch for budget in variant.budgets.values())
@@ -284,7 +285,7 @@ def exists(variant, arch: int) -> bool:
 
 def key(variant, arch: int) -> str:
     """Return a name for all that decides what the compiler will say."""
-    parts = (version(), variant.module.source, *options_of(variant), *OPTIONS, str(arch))
+    parts = (version(), variant.module.source, *variant.options, *OPTIONS, str(arch))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -297,12 +298,12 @@ def compiled(variant, arch: int) -> Compiled:
         Naming the file, the defines, the architecture, the kernel and the first error.
     """
     source = variant.module.source
+    file = variant.module.file
     try:
-        return parse(compile_source(source, variant.module.file, arch, options_of(variant)))
+        return parse(compile_source(source, file, arch, variant.options))
     except CompileError as error:
-        raise CompileError(
-            f"{variant} does not compile for sm_{arch}: {first_error(str(error), source, variant.module.file)}"
-        ) from error
+        said = first_error(str(error), source, file)
+        raise CompileError(f"{variant} does not compile for sm_{arch}: {said}") from error
 
 
 def problems(variant, found: Compiled, arch: int) -> list[str]:
@@ -323,12 +324,13 @@ def _problems(budget, used: Resources, arch: int) -> Iterator[str]:
     limits = LIMITS[arch]
     if used.spills:
         yield f"{used.spills} bytes of registers spilled"
-    if used.stack:
-        yield f"{used.stack} bytes of stack: an array is indexed by what is not known, or a slow function is called"
+    elif used.stack:
+        yield (
+            f"{used.stack} bytes of stack: an array is indexed by what only a run can tell, or a function"
+            " with a slow branch is called (sinf, powf)"
+        )
     if used.registers > budget.registers:
         yield f"{used.registers} registers, the budget is {budget.registers}"
-    if used.shared > STATIC_SHARED:
-        yield f"{used.shared} bytes of static shared memory, {STATIC_SHARED} are possible"
     shared = used.shared + budget.shared
     if shared > limits.of_block:
         yield f"{shared} bytes of shared memory, a block may have {limits.of_block}"

@@ -86,7 +86,7 @@ def _by_registers(warps: int, registers: int) -> int:
     if registers > MOST_REGISTERS:
         return 0
     of_warp = max(_rounded(registers * WARP, REGISTER_UNIT), REGISTER_UNIT)
-    if of_warp * _rounded(warps, PARTITIONS) > REGISTER_FILE:  # a launch is refused as if all partitions were even
+    if of_warp * _rounded(warps, PARTITIONS) > REGISTER_FILE:  # as the device reckons before a launch
         return 0
     return REGISTER_FILE // PARTITIONS // of_warp * PARTITIONS // warps
 
