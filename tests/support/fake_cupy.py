@@ -21,6 +21,7 @@ import types
 import numpy as np
 
 from .cupy_surface import stored
+from .emulator.module import CompileException, CUDADriverError, RawKernel, RawModule
 
 DEVICES = 2
 KINDS = "biufc"
@@ -599,8 +600,10 @@ def make() -> dict[str, types.ModuleType]:
         "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30),
         "getDevice": lambda: state.device,
     })
+    driver = _Module("cupy.cuda.driver", types.SimpleNamespace(), {"CUDADriverError": CUDADriverError})
+    compiler = _Module("cupy.cuda.compiler", types.SimpleNamespace(), {"CompileException": CompileException})
     cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
-        "runtime": runtime, "Device": Device, "is_available": lambda: True,
+        "runtime": runtime, "driver": driver, "compiler": compiler, "Device": Device, "is_available": lambda: True,
         "get_device_id": lambda: state.device,
     })
     tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
@@ -608,7 +611,7 @@ def make() -> dict[str, types.ModuleType]:
         "__version__": stored()["version"], "ndarray": ndarray, "ufunc": ufunc, "array": _array,
         "asarray": _asarray, "asanyarray": _asarray, "asnumpy": _asnumpy, "empty": _empty,
         "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda,
-        "linalg": _Module("cupy.linalg", np.linalg),
+        "linalg": _Module("cupy.linalg", np.linalg), "RawModule": RawModule, "RawKernel": RawKernel,
         "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
         "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
         "random": _Module("cupy.random", types.SimpleNamespace(),
@@ -625,7 +628,8 @@ def make() -> dict[str, types.ModuleType]:
         "rsqrt": ufunc("rsqrt", stored()["cupyx"]["rsqrt"], lambda x: 1 / np.sqrt(x)),
     })
     _bind_methods(lambda name: getattr(cupy, name))
-    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupyx": cupyx,
+    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime,
+            "cupy.cuda.driver": driver, "cupy.cuda.compiler": compiler, "cupyx": cupyx,
             "cupyx.scipy": scipy, "cupyx.scipy.special": scipy_special}
 
 
