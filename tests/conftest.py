@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from support import nvrtc
 
 from gpukeras import backends
 from gpukeras.random import set_seed
@@ -32,6 +33,8 @@ def pytest_runtest_setup(item):
     # Here rather than in the fixture: pytest then folds all these skips into one line of its summary.
     if item.get_closest_marker("gpu") and (problem := _gpu_problem()):
         pytest.skip(f"GPU: {problem}")
+    if item.get_closest_marker("nvrtc") and (problem := nvrtc.missing()):
+        pytest.skip(f"NVRTC: {problem}")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -13,10 +13,7 @@ from support import nvrtc
 
 FOLDER = nvrtc.KERNEL_FOLDER
 FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
-pytestmark = [
-    pytest.mark.nvrtc,
-    pytest.mark.skipif(nvrtc.missing() is not None, reason=f"nvrtc: {nvrtc.missing()}"),
-]
+pytestmark = pytest.mark.nvrtc
 
 
 @pytest.fixture
