@@ -16,26 +16,38 @@ FILES = sorted(path.name for path in FOLDER.glob("*.cu"))
 pytestmark = pytest.mark.nvrtc
 
 
+class Store(dict):
+    """Stands in for pytest's cache, where that is switched off and in the tests below."""
+
+    set = dict.__setitem__
+
+
 @pytest.fixture
-def compile_all(request):
-    """Compile variants for an architecture on all cores, but for what is known from earlier runs."""
-    cache = request.config.cache
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+def cache(request):
+    """What is kept from one run to the next."""
+    return getattr(request.config, "cache", None) or Store()
 
-    def run(name, variants, arch):
-        known = cache.get(name, {}) if cache else {}
-        keys = [nvrtc.key(v, arch) for v in variants]
-        new = [(k, v) for k, v in zip(keys, variants) if k not in known]
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // workers)) as pool:
-            done = list(pool.map(lambda item: _outcome(item[1], arch), new))
-        failed = [outcome for outcome in done if isinstance(outcome, str)]
-        known |= {k: outcome.as_json() for (k, _), outcome in zip(new, done) if not isinstance(outcome, str)}
-        if cache and new:
-            cache.set(name, {k: known[k] for k in keys if k in known})
-        compiled = [(v, nvrtc.Compiled.from_json(known[k])) for k, v in zip(keys, variants) if k in known]
-        return compiled, failed
 
-    return run
+def compile_all(cache, name, variants, arch):
+    """Compile on all cores what is not known from earlier runs.
+
+    Returns
+    -------
+    compiled : list of (variant, Compiled)
+    failed : list of str
+    """
+    known = cache.get(name, {})
+    keys = [nvrtc.key(v, arch) for v in variants]
+    new = [(key, v) for key, v in zip(keys, variants) if key not in known]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // processes)) as pool:
+        done = list(pool.map(lambda item: _outcome(item[1], arch), new))
+    failed = [outcome for outcome in done if isinstance(outcome, str)]
+    known |= {key: outcome.as_json() for (key, _), outcome in zip(new, done) if not isinstance(outcome, str)}
+    if new:
+        cache.set(name, {key: known[key] for key in keys if key in known})
+    compiled = [(v, nvrtc.Compiled.from_json(known[key])) for key, v in zip(keys, variants) if key in known]
+    return compiled, failed
 
 
 def _outcome(variant, arch):
@@ -48,9 +60,9 @@ def _outcome(variant, arch):
 
 @pytest.mark.parametrize("arch", nvrtc.ARCHITECTURES, ids=lambda arch: f"sm_{arch}")
 @pytest.mark.parametrize("file", FILES)
-def test_kernels_fit(file, arch, compile_all):
+def test_kernels_fit(file, arch, cache):
     variants = [v for v in nvrtc.variants(file) if nvrtc.exists(v, arch)]
-    compiled, said = compile_all(f"gpukeras/nvrtc/{file}-sm_{arch}", variants, arch)
+    compiled, said = compile_all(cache, f"gpukeras/nvrtc/{file}-sm_{arch}", variants, arch)
     for variant, found in compiled:
         said += nvrtc.problems(variant, found, arch)
     assert not said, "\n".join(["", *said])
@@ -246,16 +258,14 @@ def test_key_depends_on_all_that_decides():
     assert nvrtc.key(variant(GOOD, registers=1), 90) == base  # the budget is judged anew
 
 
-def test_what_is_kept_is_not_compiled_again(compile_all, request, monkeypatch):
-    name = "gpukeras/nvrtc/planted"
-    request.config.cache.set(name, {})
+def test_what_is_kept_is_not_compiled_again(monkeypatch):
+    store = Store()
     planted = [variant(GOOD, defines=(("T", type),)) for type in ("float", "__half")]
-    first, failed = compile_all(name, planted, 90)
+    first, failed = compile_all(store, "here", planted, 90)
     assert not failed and len(first) == 2
-    broken = variant("nonsense")
-    monkeypatch.setattr(nvrtc, "compile_source", lambda *a: pytest.fail("compiled again"))
-    assert compile_all(name, planted, 90)[0] == first
-    monkeypatch.undo()
-    compiled, failed = compile_all(name, [planted[0], broken], 90)
+    with monkeypatch.context() as patch:
+        patch.setattr(nvrtc, "compile_source", lambda *a: pytest.fail("compiled again"))
+        assert compile_all(store, "here", planted, 90) == (first, [])
+    compiled, failed = compile_all(store, "here", [planted[0], variant("nonsense")], 90)
     assert compiled == first[:1] and "planted.cu does not compile for sm_90" in failed[0]
-    assert list(request.config.cache.get(name, {})) == [nvrtc.key(planted[0], 90)]
+    assert list(store["here"]) == [nvrtc.key(planted[0], 90)]  # neither errors nor what is gone
