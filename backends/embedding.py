@@ -97,10 +97,12 @@ class RowGroups:
         self.shape, self.count = rows.shape, count
         self.order = stable_order(flat, count)
         ordered = flat.take(self.order)
-        first = np.concatenate([np.ones(min(1, flat.size), bool), ordered[1:] != ordered[:-1]])
-        self.starts = np.flatnonzero(first)
-        self.lengths = np.diff(self.starts, append=flat.shape[0])
-        self.rows = ordered[self.starts].astype(np.int64)
+        bounds = np.empty(flat.shape[0] + 1, bool)
+        bounds[:1] = bounds[-1:] = True
+        np.not_equal(ordered[1:], ordered[:-1], bounds[1:-1])
+        ends = np.flatnonzero(bounds)
+        self.starts, self.lengths = ends[:-1], ends[1:] - ends[:-1]
+        self.rows = ordered.take(self.starts).astype(np.int64)
         self._ranks = np.arange(self.rows.shape[0])  # place in ``rows`` of every number, ascending
         self.larger = slice(0, self.rows.shape[0])
         self._places = None
@@ -112,10 +114,12 @@ class RowGroups:
         both lie side by side, in ``self.larger``.
         """
         late, lone = ~early, self.lengths == 1
-        kinds = late * np.uint8(2) + (late == lone)  # 0: lone and early, 1: larger, 2: larger, late; 3: lone
+        # 0: lone and early, 1: larger and early, 2: larger and late, 3: lone and late
+        kinds = late.view(np.uint8) * np.uint8(2)
+        kinds += late == lone
         order = np.argsort(kinds, kind="stable")
-        bounds = np.searchsorted(kinds.take(order), (1, 3))
-        self.larger = slice(*bounds.tolist())
+        first = int(np.count_nonzero(kinds == 0))
+        self.larger = slice(first, first + kinds.shape[0] - int(np.count_nonzero(lone)))
         self._ranks[order] = np.arange(order.shape[0])
         self.rows, self.starts = self.rows.take(order), self.starts.take(order)
         self.lengths = self.lengths.take(order)
@@ -140,14 +144,17 @@ class RowGroups:
     def _sums_of_samples(self, dy):
         """Return the sums where all numbers of a sample have the same row of ``dy`` (N, E)."""
         (samples, time), groups = self.shape, self.rows.shape[0]
-        if samples * groups > COUNTED:
+        if samples * (self.larger.stop - self.larger.start) > COUNTED:
             return segment_sums(dy, self.order // time, self.starts, self.lengths)
-        pairs = self.places() * samples
-        pairs += np.arange(samples)[:, None]
-        often = np.bincount(pairs.reshape(-1), minlength=groups * samples).reshape(groups, samples)
-        sums = np.empty((groups, dy.shape[1]), dy.dtype)
         larger = self.larger
-        np.dot(often[larger].astype(dy.dtype), dy, sums[larger])
+        size = larger.stop - larger.start
+        pairs = np.clip(self.places(), larger.start - 1, larger.stop)  # the groups of one: before or behind
+        pairs -= larger.start - 1
+        pairs *= samples
+        pairs += np.arange(samples)[:, None]
+        often = np.bincount(pairs.reshape(-1), minlength=(size + 2) * samples)[samples:(size + 1) * samples]
+        sums = np.empty((groups, dy.shape[1]), dy.dtype)
+        np.dot(often.reshape(size, samples).astype(dy.dtype), dy, sums[larger])
         for lone in (slice(0, larger.start), slice(larger.stop, groups)):  # most words of a text come once
             np.take(dy, self.order.take(self.starts[lone]) // time, 0, sums[lone], "clip")
         return sums

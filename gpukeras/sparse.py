@@ -114,7 +114,7 @@ class GatheredTensor(Tensor):
     def array(self):
         source = self.__dict__.pop("source")
         found = self.__dict__["array"] = backends.CPU.empty(source.shape, source.dtype)
-        self.__class__ = Tensor
+        self.__class__ = Tensor  # type: ignore[assignment]
         program.noted_whole(source.gather, program.plain(found))
         return found
 

@@ -75,7 +75,7 @@ class Embedding(Layer):
         return "int32"
 
     @property
-    def capturable(self) -> bool:
+    def capturable(self) -> bool:  # type: ignore[override]
         # How many rows a gradient has differs from batch to batch; only what is deferred is ready for that.
         return type(getattr(self, "embeddings", None)) is DeferredVariable and not self.mask_zero
 

@@ -190,7 +190,7 @@ def _placed(model, gradients) -> list:
         raise CannotRecord("a weight has no gradient")
     variables = model._trained_variables()
     places = model.optimizer.gradient_places(variables)
-    found = []
+    found: list[Tensor] = []
     for gradient, variable in zip(gradients, variables):
         if type(gradient) is RowTensor:  # every replay gives it the rows of its batch
             found.append(gradient)

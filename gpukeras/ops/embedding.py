@@ -96,9 +96,10 @@ class _LookUp:
         self.table = table
         self.shape = (*numbers.shape, table.shape[1])
         self.dtype = table.dtype
-        self.gradient = None
+        self.gradient: RowTensor | None = None
 
     def find(self) -> None:
+        self.rows = None  # so that their memory serves again at once, while it is in the cache
         behind, count = self.table.behind, self.table.shape[0]
         backends.CPU.check_labels(self.numbers, count, "index")
         self.groups = RowGroups(self.numbers, count)

@@ -1,12 +1,13 @@
 """Adam on a table of which each step uses few rows: the others take their steps when somebody looks at them.
 
 Where the gradient of a row is zero, Adam's moments m and v decay, and the row still moves. So that the decay
-costs nothing, ``M = m / beta_1^t`` and ``V = v / beta_2^t`` are kept meanwhile, with t the steps taken since all
-rows were up to date: without a gradient they stay as they are. Step i then moves a row by ``w_i M / (S + e_i)``,
-with ``S = sqrt(V)``, ``w_i = rate_i (beta_1 / sqrt(beta_2))^i`` and ``e_i = epsilon beta_2^(-i/2)``. As the
-``e_i`` with any weight lie close to each other, several steps move it, to float32's precision, by
-``M W / (S + e - d / (S + e))`` with the weights' sum W and the weighted mean e and variance d of the ``e_i``.
-These three depend on when a row was last brought up to date, not on the row.
+costs nothing, ``M = m / beta_1^t`` and ``V = v / beta_2^t`` are kept meanwhile, with t the steps taken since
+all rows were up to date: without a gradient they stay as they are. Step i then moves a row by
+``w_i M / (S + e_i)``, with ``S = sqrt(V)``, ``w_i = rate_i (beta_1 / sqrt(beta_2))^i`` and
+``e_i = epsilon beta_2^(-i/2)``. As the ``e_i`` with any weight lie close to each other, several steps move
+it, to float32's precision, by ``M W / (S + e - d / (S + e))`` with the weights' sum W and the weighted mean e
+and variance d of the ``e_i``. These three depend on when a row was last brought up to date, not on the row.
+A gradient changes M and V; the step that follows it waits with those behind it, as they use the same M and V.
 
 A table and its moments become ``DeferredVariable``: whoever reads their values gets them up to date. Only an
 embedding layer in training knows better and asks for the rows that it needs.
@@ -56,10 +57,10 @@ class DeferredAdam:
         self.table = (variable, momentum, velocity)
         self.window = min(WINDOW, int(math.log(GROWTH) / -math.log(beta_1)))
         self.step = 0  # since all rows were up to date
-        self.last = np.zeros(variable.shape[0], np.int64)  # the step that each row has taken
+        self.last = np.zeros(variable.shape[0], np.int64)  # the last step that each row has taken
         # Of rows that stand at step l: the sums of w_i, w_i e_i and w_i e_i² (with e_i in units of epsilon)
-        # over the steps since; the last column stays 0.
-        self.sums = np.zeros((3, self.window + 1))
+        # over the steps since.
+        self.sums = np.zeros((3, self.window))
         self.fresh: Any = None  # rows, and their values and moments now
         self.reader: Any = None  # a weak reference to a tensor that may yet gather from those values
         self._factors: tuple | None = None
@@ -79,8 +80,8 @@ class DeferredAdam:
 
     # ---- reading -------------------------------------------------------------------------------------
     def waiting(self, rows):
-        """Return which of some rows have steps yet to take."""
-        return self.last.take(rows) != self.step
+        """Return which of some rows have yet to take more than the step before."""
+        return self.last.take(rows) < self.step - 1
 
     def current(self, rows):
         """Return the values of some rows (all different) now; the table itself stays behind.
@@ -88,22 +89,22 @@ class DeferredAdam:
         It is quickest where the rows that are ``waiting`` come first.
         """
         tables = self._arrays()
-        found = [memory.empty((rows.shape[0], tables[0].shape[1]), np.float32) for _ in tables]
+        found = memory.empty((5, rows.shape[0], tables[0].shape[1]), np.float32)  # p, M, V, two temporaries
         last = self.last.take(rows)
-        waiting = np.flatnonzero(last != self.step)
+        waiting = np.flatnonzero(last < self.step - 1)
         behind = int(waiting[-1]) + 1 if waiting.size else 0
-        factors = self._since()
+        factors = self._since() if self.step else None
 
         def bring(part):
-            arrays = [array[part] for array in found]
-            for table, array in zip(tables, arrays):
-                np.take(table, rows[part], 0, array, "clip")
-            if part.start < behind:
-                part = slice(part.start, min(part.stop, behind))
-                _advance([array[part] for array in found], last[part], factors)
+            for table, array in zip(tables, found):
+                np.take(table, rows[part], 0, array[part], "clip")
+            if factors is not None:
+                middle = min(max(part.start, behind), part.stop)
+                _advance(found[:, part.start:middle], last[part.start:middle], factors)
+                _advance_once(found[:, middle:part.stop], factors)
 
         self._by_parts(bring, rows.shape[0])
-        self.fresh = (rows, *found)
+        self.fresh = (rows, found)
         return found[0]
 
     def catch_up(self) -> None:
@@ -116,7 +117,8 @@ class DeferredAdam:
 
         def bring(part):
             p, m, v = (array[part] for array in arrays)
-            _advance((p, m, v), last[part], factors)
+            spare = memory.empty((2, *p.shape), np.float32)
+            _advance((p, m, v, *spare), last[part], factors)
             m *= of_m
             v *= of_v
 
@@ -137,10 +139,10 @@ class DeferredAdam:
         threads.parallel(run, threads.split(count, count * width * SECONDS))
 
     def _since(self) -> tuple:
-        """Return W, e and d for rows that stand at steps 0 to now."""
+        """Return W, e and d for rows that stand at steps 0 to the one before now."""
         if self._factors is None:
             epsilon = self.settings[2]
-            weight, mean, variance = sums = self.sums[:, :self.step + 1].copy()
+            weight, mean, variance = sums = self.sums[:, :self.step].copy()
             sums[1:] /= np.maximum(weight, _TINY)
             variance -= mean * mean
             np.maximum(mean, _TINY, out=mean)  # it is divided by, even where the weight is 0
@@ -159,45 +161,54 @@ class DeferredAdam:
         elif (reader := self.reader and self.reader()) is not None:
             reader.array  # noqa: B018 - gathered now, as the values are about to change
         self.reader = None
-        beta_1, beta_2, epsilon = self.settings
-        tables, fresh, number = self._arrays(), self.fresh[1:], self.step + 1
+        beta_1, beta_2, _ = self.settings
+        tables, fresh, number = self._arrays(), self.fresh[1], self.step + 1
         gain_1, gain_2 = (1 - beta_1) / beta_1**number, (1 - beta_2) / beta_2**number
-        spread = beta_2 ** (-0.5 * number)  # e_i in units of epsilon
-        weight, least = rate * beta_1**number * spread, np.float32(epsilon * spread)
 
         def step(part):
-            arrays = p, m, v = [array[part] for array in fresh]
-            g, t = gradients[part], memory.empty(p.shape, np.float32)
+            p, m, v, t, _ = fresh[:, part]
+            g = gradients[part]
             _add(gain_1, g, m)
             np.multiply(g, g, t)
             _add(gain_2, t, v)
-            np.sqrt(v, t)
-            t += least
-            np.divide(m, t, t)
-            _add(-weight, t, p)
-            for table, values in zip(tables, arrays):
+            for table, values in zip(tables, (p, m, v)):
                 put_rows(table, rows[part], values)
 
         self._by_parts(step, rows.shape[0])
+        spread = beta_2 ** (-0.5 * number)  # e_i in units of epsilon
+        weight = rate * beta_1**number * spread
         self.sums[:, :number] += ((weight,), (weight * spread,), (weight * spread**2,))
+        self.last[rows] = self.step  # for all there is to know, this step waits as well
         self.step = number
-        self.last[rows] = number
         self.fresh = self._factors = None
         if number == self.window:
             self.catch_up()
 
 
 def _advance(arrays, last, factors) -> None:
-    """Let rows of (p, M, V) that stand at the steps ``last`` take all steps since then, p in place."""
-    p, m, v = arrays
+    """Let rows of (p, M, V) that stand at the steps ``last`` take all steps since then, p in place.
+
+    Two temporaries as large come behind these three.
+    """
+    p, m, v, root, move = arrays
     weight, mean, variance = (f.take(last)[:, None] for f in factors)
-    root = np.sqrt(v, memory.empty(v.shape, np.float32))
+    np.sqrt(v, root)
     root += mean
-    move = np.divide(variance, root, memory.empty(v.shape, np.float32))
+    np.divide(variance, root, move)
     root -= move  # to float32's precision as if 1 / root were multiplied by 1 + variance / root²
     np.divide(m, root, move)
     move *= weight
     p -= move
+
+
+def _advance_once(arrays, factors) -> None:
+    """Let rows as in ``_advance`` take one step, the last."""
+    p, m, v, root, move = arrays
+    weight, mean, _ = (f[-1] for f in factors)
+    np.sqrt(v, root)
+    root += mean
+    np.divide(m, root, move)
+    _add(-float(weight), move, p)
 
 
 def _add(factor: float, x, y) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gpukeras as keras
+from gpukeras import backends
 from gpukeras.models import captured
 
 pytestmark = pytest.mark.skipif(keras.config.get_device() != "cpu", reason="steps are recorded on the CPU")
@@ -223,3 +224,54 @@ def test_a_step_that_goes_behind_the_recording_is_not_trusted(monkeypatch):
     model, found = train(classifier, x, y)
     assert not programs(model) and None in model._captured.programs.values()
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
+
+
+# ---- embeddings whose steps wait --------------------------------------------------------------------------
+def words(samples=64, length=6, count=900):
+    rng = np.random.default_rng(2)
+    x = np.minimum(rng.zipf(1.3, (samples, length)) - 1, count - 1).astype("int32")
+    return x, (x.mean(1) > np.median(x.mean(1))).astype("float32")[:, None]
+
+
+def averaging(pooled=True, count=900, **embedding):
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(count, 8, **embedding)(inputs)
+    x = layers.GlobalAveragePooling1D()(x) if pooled else layers.Flatten()(x)
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.Dense(8, activation="tanh")(x)))
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def twice():
+    inputs = keras.Input((6,), dtype="int32")
+    table = layers.Embedding(900, 8)
+    x = layers.Concatenate()([layers.Flatten()(table(inputs)), layers.GlobalAveragePooling1D()(table(inputs))])
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("build, recorded", [
+    (averaging, True), (lambda: averaging(pooled=False), True), (lambda: averaging(mask_zero=True), False),
+    (twice, False),
+])
+def test_embeddings(build, recorded, monkeypatch):
+    monkeypatch.setattr(type(backends.CPU), "direct_gradient", 1000)
+    x, y = words()
+    plain, expected = train(build, x, y, epochs=6, eager=True)
+    model, history = train(build, x, y, epochs=6)
+    assert bool(programs(model)) == recorded
+    for name in expected:
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-4)
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    if recorded:  # looked at between the steps, trained on, with other settings
+        for one in (model, plain):
+            one.evaluate(x, y, verbose=0)
+            one.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+            one.optimizer.weight_decay = 0.01
+            one.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+        for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+        with pytest.raises(ValueError, match="out of range"):
+            model.fit(x + 900, y, batch_size=8, verbose=0)

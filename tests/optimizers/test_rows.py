@@ -9,9 +9,11 @@ import pytest
 
 import gpukeras as keras
 from gpukeras import backends, optimizers
+from gpukeras.backends.embedding import RowGroups
 from gpukeras.backends.sparse import RowGradient
 from gpukeras.optimizers.deferred import DeferredAdam, can_defer
-from gpukeras.sparse import DeferredVariable, RowTensor
+from gpukeras.sparse import DeferredVariable, GatheredTensor, RowTensor
+from gpukeras.tensor import Tensor
 
 ROWS, WIDTH = 700, 4
 
@@ -164,7 +166,8 @@ def test_the_closed_form_is_that_of_single_steps():
     rng = np.random.default_rng(0)
     for scale, betas, epsilon in (
         (1.0, (0.9, 0.999), 1e-7), (1e-7, (0.9, 0.999), 1e-7), (1e-4, (0.8, 0.998), 1e-3),
-        (0.0, (0.9, 0.999), 1e-7), (1e-7, (0.95, 0.9995), 1e-8),
+        (0.0, (0.9, 0.999), 1e-7), (1e-7, (0.95, 0.9995), 1e-8), (1e-4, (0.5, 0.995), 1e-7),
+        (1e-4, (0.15, 0.99), 1e-5),
     ):
         table, m, v = (keras.Variable(rng.standard_normal((5, 3)).astype("float32") * s)
                        for s in (1.0, scale, scale))
@@ -193,7 +196,9 @@ def test_the_closed_form_is_that_of_single_steps():
 def test_who_may_wait():
     table = keras.Variable(np.zeros((5, 3), "float32"))
     assert can_defer(table, 0.9, 0.999, 1e-7)
-    for settings in ((0.9, 0.9, 1e-7), (0.0, 0.999, 1e-7), (0.9, 0.999, 0.0), (0.99, 0.999, 1e-7)):
+    for settings in (
+        (0.9, 0.9, 1e-7), (0.0, 0.999, 1e-7), (0.05, 0.999, 1e-7), (0.9, 0.999, 0.0), (0.99, 0.999, 1e-7),
+    ):
         assert not can_defer(table, *settings)
     table.constraint = keras.constraints.NonNeg()
     assert not can_defer(table, 0.9, 0.999, 1e-7)
@@ -249,6 +254,82 @@ def _weights_of(model, folder):
     path = folder / "model.weights.h5"
     model.save_weights(path)
     return path
+
+
+def test_steps_with_gradients_are_those_of_adam():
+    rng = np.random.default_rng(3)
+    table, m, v = (keras.Variable(np.zeros((9, 3), "float32")) for _ in range(3))
+    deferred = DeferredAdam(table, m, v, 0.9, 0.999, 1e-7)
+    p, mean, square = (np.zeros((9, 3)) for _ in range(3))
+    for step in range(270):
+        rows = np.flatnonzero(rng.random(9) < 0.3)
+        gradient = np.zeros((9, 3))
+        gradient[rows] = rng.standard_normal((rows.size, 3)) * 10.0 ** rng.integers(-8, 3)
+        rate = 0.01 * rng.random()
+        if step % 3:
+            deferred.current(rows)  # as an embedding does; without it ``apply`` does it
+        deferred.apply(rows, gradient[rows].astype("float32"), rate)
+        mean += 0.1 * (gradient - mean)
+        square += 0.001 * (gradient**2 - square)
+        p -= rate * mean / (np.sqrt(square) + 1e-7)
+    np.testing.assert_allclose(table.numpy(), p, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(m.numpy(), mean, rtol=1e-4, atol=1e-5 * np.abs(mean).max())
+    np.testing.assert_allclose(v.numpy(), square, rtol=1e-4)
+
+
+@pytest.mark.parametrize("early", ["none", "all", "some"])
+@pytest.mark.parametrize("shape", [(5, 7), (3, 1), (1, 40), (0, 4), (4, 300)])
+def test_groups_and_their_sums(shape, early):
+    rng = np.random.default_rng(1)
+    numbers = np.minimum(rng.zipf(1.3, shape) - 1, 499).astype("int32")
+    groups = RowGroups(numbers, 500)
+    chosen = {"none": groups.rows < 0, "all": groups.rows >= 0, "some": groups.rows % 3 == 0}[early]
+    wanted = set(groups.rows[chosen].tolist())
+    groups.arrange(chosen)
+    assert set(groups.rows[:len(wanted)].tolist()) == wanted
+    np.testing.assert_array_equal(groups.rows[groups.places()], numbers)
+    often = dict(zip(*np.unique(numbers, return_counts=True), strict=True))
+    assert [often[r] for r in groups.rows] == groups.lengths.tolist()
+    for part in (slice(groups.larger.start), slice(groups.larger.stop, None)):
+        assert (groups.lengths[part] == 1).all()
+    dy = rng.standard_normal((shape[0], 3)).astype("float32")
+    for whole in (np.broadcast_to(dy[:, None], (*shape, 3)), np.repeat(dy[:, None], shape[1], 1)):
+        expected = np.zeros((500, 3))
+        np.add.at(expected, numbers, whole)
+        np.testing.assert_allclose(groups.sums(whole).toarray(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_means_of_rows(monkeypatch):
+    table = np.random.default_rng(0).standard_normal((50, 8)).astype("float32")
+    numbers = np.random.default_rng(1).integers(0, 50, (13, 5))
+    for most in (1, 100, 1 << 20):
+        monkeypatch.setattr("gpukeras.backends.embedding.AVERAGED", most)
+        found = np.empty((13, 8), "float32")
+        backends.CPU.mean_rows(table, numbers, found)
+        np.testing.assert_allclose(found, table[numbers].mean(1), rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_looked_up_stays_as_it_was(monkeypatch, small_tables_count):
+    (model, _), _ = lazy_and_dense(monkeypatch, epochs=1)
+    layer, ids = model.layers[0], np.array([[3, 5, 3], [699, 0, 5]], "int32")
+    expected = layer.embeddings.numpy()[ids]
+    for keepdims in (False, True):
+        with keras.GradientTape() as tape:
+            found = layer(keras.ops.convert_to_tensor(ids))
+            assert type(found) is GatheredTensor and found.shape == (2, 3, WIDTH) and found.ndim == 3
+            assert found.dtype == "float32" and found.backend is backends.CPU
+            mean = keras.layers.GlobalAveragePooling1D(keepdims=keepdims)(found)
+            assert type(found) is GatheredTensor
+            np.testing.assert_allclose(mean.numpy(), expected.mean(1, keepdims=keepdims), rtol=1e-5, atol=1e-7)
+            loss = keras.ops.sum(mean * mean)
+        weights = model.trainable_weights
+        gradients = tape.gradient_at(loss, [layer.embeddings], {})
+        model.optimizer.apply([*gradients, *map(keras.ops.zeros_like, weights[1:])], weights)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)  # gathered before the rows changed
+        assert type(found) is Tensor
+        after = layer.embeddings.numpy()[ids]
+        assert np.abs(after - expected).max() > 1e-4
+        expected = after
 
 
 def test_evaluation_between_steps(monkeypatch, small_tables_count):
