@@ -245,7 +245,8 @@ def averaging(pooled=True, count=900, **embedding):
 def twice():
     inputs = keras.Input((6,), dtype="int32")
     table = layers.Embedding(900, 8)
-    x = layers.Concatenate()([layers.Flatten()(table(inputs)), layers.GlobalAveragePooling1D()(table(inputs))])
+    mean = layers.GlobalAveragePooling1D()(table(inputs))
+    x = layers.Concatenate()([layers.Flatten()(table(inputs)), mean])
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
     model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])
     return model
