@@ -262,7 +262,8 @@ class Kernel:
         if _debug:
             self._check(grid, block, values, shared)
         try:
-            self._function(grid, block, values, shared_mem=shared)
+            # CuPy 13 passes rubbish for None, and all versions a null pointer for 0.
+            self._function(grid, block, [0 if v is None else v for v in values], shared_mem=shared)
             if _debug and not cupy.cuda.get_current_stream().is_capturing():
                 cupy.cuda.get_current_stream().synchronize()
         except (cupy.cuda.driver.CUDADriverError, cupy.cuda.runtime.CUDARuntimeError) as error:

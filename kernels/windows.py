@@ -12,7 +12,7 @@ FILL = {"lows": 0}
 
 @functools.lru_cache(maxsize=1024)
 def pack(windows) -> np.ndarray:
-    """Return ``Windows`` of ``backends.window_shapes`` as the structure of ``windows.cuh``, passed by value."""
+    """Return ``Windows`` of ``backends.window_shapes`` as a structure of ``windows.cuh``, passed by value."""
     found = np.zeros((), DTYPE)
     for field in DTYPE.names:
         values = getattr(windows, field)
