@@ -63,6 +63,7 @@ _GENERIC = "generic"
 def backend(request):
     """Run the test on each device: new arrays are made there."""
     if request.param == "generic":
+        _need_emulator()
         from support.fake_device import fake_device
 
         with fake_device() as found:
@@ -70,6 +71,33 @@ def backend(request):
         return
     with backends.device_scope(request.param) as found:
         yield found
+
+
+@pytest.fixture(params=["fast", "check"])
+def tier(request):
+    """Tier of the kernel emulator (tests/README.md); kernels run in it until the test ends."""
+    _need_emulator()
+    from support import emulator
+
+    with emulator.using(tier=request.param):
+        yield request.param
+
+
+@pytest.fixture(params=["forward", "reverse", "random"])
+def schedule(request):
+    """Order in which the emulator runs blocks and threads of kernels."""
+    _need_emulator()
+    from support import emulator
+
+    with emulator.using(schedule=request.param):
+        yield request.param
+
+
+def _need_emulator() -> None:
+    from support import emulator
+
+    if reason := emulator.missing():
+        pytest.skip(f"kernels: {reason}")
 
 
 @pytest.fixture(autouse=True)

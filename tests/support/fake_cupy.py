@@ -21,7 +21,14 @@ import types
 import numpy as np
 
 from .cupy_surface import stored
-from .emulator.module import CompileException, CUDADriverError, RawKernel, RawModule
+from .emulator.module import (
+    SHARED_WITHOUT_ATTRIBUTE,
+    CompileException,
+    CUDADriverError,
+    RawKernel,
+    RawModule,
+)
+from .emulator.settings import settings
 
 DEVICES = 2
 KINDS = "biufc"
@@ -470,6 +477,26 @@ class Device:
     def synchronize(self):
         _wait("synchronize")
 
+    @property
+    def compute_capability(self):
+        return settings.compute_capability
+
+    @property
+    def attributes(self):
+        major, minor = divmod(int(settings.compute_capability), 10)
+        return {
+            "ComputeCapabilityMajor": major, "ComputeCapabilityMinor": minor, "WarpSize": 32,
+            "MultiProcessorCount": settings.multiprocessors, "MaxThreadsPerBlock": 1024,
+            "MaxThreadsPerMultiProcessor": 1024 if settings.compute_capability == "75" else 2048,
+            "MaxRegistersPerBlock": 65536, "MaxRegistersPerMultiprocessor": 65536,
+            "MaxSharedMemoryPerBlock": SHARED_WITHOUT_ATTRIBUTE,
+            "MaxSharedMemoryPerBlockOptin": settings.shared_limit(),
+            "MaxSharedMemoryPerMultiprocessor": settings.shared_limit() + 1024,
+            "MaxBlocksPerMultiprocessor": 16, "MaxGridDimX": 2**31 - 1, "MaxGridDimY": 65535,
+            "MaxGridDimZ": 65535, "MaxBlockDimX": 1024, "MaxBlockDimY": 1024, "MaxBlockDimZ": 64,
+            "L2CacheSize": 50 << 20, "MemoryPoolsSupported": 1, "CooperativeLaunch": 1,
+        }
+
 
 # ---- the module ----------------------------------------------------------------------------------
 class _Module(types.ModuleType):
@@ -568,7 +595,9 @@ def _getDeviceCount():
 
 
 def _getDeviceProperties(index):
-    return {"name": b"stand-in", "major": 8, "minor": 0}
+    major, minor = divmod(int(settings.compute_capability), 10)
+    return {"name": b"stand-in", "major": major, "minor": minor,
+            "multiProcessorCount": settings.multiprocessors}
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def checked(kernel_name: str, parameters, given, array_type, current_device) -> 
             continue
         found.values.append(ctypes.c_uint64(0))
         if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value == 0:
-            continue  # the null pointer
+            continue  # the null pointer; None is none (cupy/cupy#9046)
         _check_array(where, parameter, value, array_type, current_device)
         found.arrays.append((position, parameter, value._host))
     _check_overlap(kernel_name, found.arrays)
@@ -86,10 +86,12 @@ def _check_array(where, parameter, value, array_type, current_device) -> None:
 
 def _value(where, parameter, value):
     dtype = parameter.dtype
-    if dtype == "?":
-        if isinstance(value, np.generic) and value.nbytes == parameter.bytes:
-            return np.asarray(value).copy()
-        raise LaunchError(f"{where}: expected a NumPy scalar of {parameter.bytes} bytes, came {value!r}")
+    if isinstance(value, np.ndarray) and value.size == 1 and dtype != "?":
+        value = value.reshape(())[()]
+    if dtype == "?":  # a structure
+        if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 and value.nbytes == parameter.bytes:
+            return np.array(value)
+        raise LaunchError(f"{where}: expected one NumPy value of {parameter.bytes} bytes, came {value!r}")
     if isinstance(value, np.generic):
         name = "uint16" if dtype == "bfloat16" else dtype
         if value.dtype.name != name:
