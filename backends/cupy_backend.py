@@ -7,11 +7,12 @@ import numpy as np
 from cupyx.scipy import special
 
 from .base import Backend
+from .cupy_pooling import CupyPoolingMixin
 
 OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
-class CupyBackend(Backend):
+class CupyBackend(CupyPoolingMixin, Backend):
     """The backend of one GPU.
 
     Parameters
