@@ -27,9 +27,13 @@ class EmbeddingMixin(IndexingMixin):
         self.scatter_add(total, rows.reshape(-1), dy.reshape(rows.size, dy.shape[-1]))
         return total
 
-    def gather_rows(self, table, rows):
-        """Return ``table[rows]`` for numbers known to be good."""
-        return self.xp.take(table, rows, 0)
+    def gather_rows(self, table, rows, out=None):
+        """Return ``table[rows]`` for numbers known to be good, in ``out`` where that is given."""
+        return self.xp.take(table, rows, 0, out)
+
+    def mean_rows(self, table, rows, out) -> None:
+        """Write the means (N, E) of the rows of ``table`` whose numbers (N, T) are given and good."""
+        self.xp.mean(self.xp.take(table, rows, 0), 1, out=out)
 
     def embedding_row_gradient(self, dy, rows, count: int) -> RowGradient | None:
         """Return the gradient of the table as that of the rows used; ``None`` for a small table."""
@@ -54,10 +58,7 @@ class NumpyEmbeddingMixin(LossMixin, EmbeddingMixin, UpdateMixin):
         return y
 
     def mean_rows(self, table, rows, out) -> None:
-        """Write the means (N, E) of the rows of ``table`` whose numbers (N, T) are given.
-
-        A few samples at a time, so that what is gathered stays in the cache.
-        """
+        # A few samples at a time, so that what is gathered stays in the cache.
         (samples, time), width = rows.shape, table.shape[1]
         share = np.full(time, 1 / time, table.dtype)
         step = max(1, AVERAGED // (time * width))

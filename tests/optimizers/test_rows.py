@@ -9,7 +9,7 @@ import pytest
 
 import gpukeras as keras
 from gpukeras import backends, optimizers
-from gpukeras.backends.embedding import RowGroups
+from gpukeras.backends.embedding import EmbeddingMixin, RowGroups
 from gpukeras.backends.sparse import RowGradient
 from gpukeras.optimizers.deferred import DeferredAdam, can_defer
 from gpukeras.sparse import DeferredVariable, GatheredTensor, RowTensor
@@ -307,6 +307,13 @@ def test_means_of_rows(monkeypatch):
         found = np.empty((13, 8), "float32")
         backends.CPU.mean_rows(table, numbers, found)
         np.testing.assert_allclose(found, table[numbers].mean(1), rtol=1e-5, atol=1e-6)
+    general, gathered = np.empty((13, 8), "float32"), np.empty((13, 5, 8), "float32")
+    EmbeddingMixin.mean_rows(backends.CPU, table, numbers, general)
+    np.testing.assert_allclose(general, found, rtol=1e-5, atol=1e-6)
+    for gather in (EmbeddingMixin.gather_rows, type(backends.CPU).gather_rows):
+        gather(backends.CPU, table, numbers, gathered)
+        np.testing.assert_array_equal(gathered, table[numbers])
+        gathered[...] = 0
 
 
 def test_what_was_looked_up_stays_as_it_was(monkeypatch, small_tables_count):
