@@ -20,7 +20,9 @@ import types
 
 import numpy as np
 
+from . import fake_streams
 from .cupy_surface import stored
+from .emulator import capture
 from .emulator.module import (
     SHARED_WITHOUT_ATTRIBUTE,
     CompileException,
@@ -44,6 +46,8 @@ AT_DTYPES = {  # what ``ufunc.at`` has atomic operations for
     "maximum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
     "minimum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
 }
+WRITING = {"copyto", "put", "place", "putmask", "fill_diagonal", "ndarray.sort", "ndarray.partition", "ndarray.put"}
+CUBLAS = {"matmul", "dot", "vdot", "inner", "tensordot", "einsum", "ndarray.dot"}  # or cuSOLVER; see `_refuse_cublas`
 HOST_ANSWERS = {
     "result_type", "can_cast", "finfo", "iinfo", "dtype", "broadcast_shapes", "promote_types", "ndim",
 }
@@ -79,9 +83,83 @@ def forbid_waiting():
 
 
 def _wait(what: str) -> None:
+    capture.refuse(what)
     if state.forbidden:
         raise Waits(f"{what} waits for the device")
     state.waits += 1
+
+
+def _upload() -> None:
+    capture.refuse("a copy from the host")
+    state.uploads += 1
+
+
+fake_streams.waits = _wait
+
+
+# ---- doing or recording --------------------------------------------------------------------------
+def _run(name: str, function, args, kwargs=None):
+    """Call a function of NumPy on host arrays and place its results; record the call while capturing."""
+    if not fake_streams.special_memory():
+        return _placed(function(*args, **(kwargs or {})))
+    return _run_specially(name, function, list(args), kwargs or {})
+
+
+def _do(name: str, function, *args, **kwargs) -> None:
+    """Call a function that writes into its arguments; record the call while capturing."""
+    if not capture.capturing():
+        function(*args, **kwargs)
+        return
+    _refuse_cublas(name)
+    capture.state.recording.add(name, function, args, kwargs)
+
+
+def _run_specially(name, function, args, kwargs):
+    _refuse_cublas(name)
+    with capture.paused():
+        result = function(*args, **kwargs)
+    hosts = list(_leaves((args, kwargs)))
+    leaves = [np.asarray(leaf) for leaf in _leaves(result)]
+    if all(any(leaf.base is not None and np.may_share_memory(leaf, h) or leaf is h for h in hosts) for leaf in leaves):
+        return _placed(result)  # views
+    targets = []
+    for leaf in leaves:
+        order = "F" if leaf.flags.f_contiguous and not leaf.flags.c_contiguous else "C"
+        targets.append(fake_streams.empty(leaf.shape, leaf.dtype, order))
+        targets[-1][...] = leaf
+    if capture.capturing():
+        for target in targets:
+            _rubbish(target)
+
+        def again(targets, args, kwargs):
+            for target, leaf in zip(targets, _leaves(function(*args, **kwargs))):
+                target[...] = leaf
+
+        capture.state.recording.add(name, again, (list(targets), args, kwargs), {})
+    return _placed(_rebuilt(result, iter(targets)))
+
+
+def _refuse_cublas(name: str) -> None:
+    if capture.capturing() and (name in CUBLAS or name in stored()["cupy.linalg"]):
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
+def _leaves(value):
+    """Yield the arrays and NumPy scalars of nested tuples, lists and dictionaries."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+
+
+def _rebuilt(value, leaves):
+    if isinstance(value, (np.ndarray, np.generic)):
+        return next(leaves)
+    if isinstance(value, (tuple, list)):
+        parts = [_rebuilt(part, leaves) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
 
 
 # ---- to and from NumPy ---------------------------------------------------------------------------
@@ -137,24 +215,30 @@ def _call(name, function, entry, args, kwargs):
         raise AttributeError(f"where: the condition must be an array, came {type(args[0])}")
     if name == "solve" and args[1].ndim > 1 and args[0].shape[:-1] != args[1].shape[:-1]:
         raise ValueError(f"solve: leading axes do not broadcast, came {args[0].shape} and {args[1].shape}")
-    if name in ("take", "take_along_axis"):
-        args = _wrapped_take(args, kwargs)
+    if name in ("take", "ndarray.take", "take_along_axis"):
+        function = _wrapping(function)
     if kwargs.get("kind") not in (None, "stable"):
         raise ValueError(f"{name}: kind can only be None or 'stable'")
     out = kwargs.get("out")
-    result = function(*_plain(list(args)), **{k: _plain(v) for k, v in kwargs.items()})
+    args, kwargs = _plain(list(args)), {k: _plain(v) for k, v in kwargs.items()}
     if name in HOST_ANSWERS:
-        return result
-    return out if out is not None else _placed(result)
+        return function(*args, **kwargs)
+    if out is not None or name in WRITING:
+        _do(name, function, *args, **kwargs)
+        return out
+    return _run(name, function, args, kwargs)
 
 
-def _wrapped_take(args, kwargs):
-    x, indices, *rest = args
-    if not isinstance(indices, ndarray):
-        return args
-    axis = rest[0] if rest else kwargs.get("axis")
-    n = x.size if axis is None else x.shape[axis]
-    return [x, ndarray._of(indices._host % max(n, 1)), *rest]
+def _wrapping(function):
+    """Let indices of ``take`` wrap around, as the device does."""
+
+    def wrapped(x, indices, *rest, **kwargs):
+        if isinstance(indices, np.ndarray):
+            axis = rest[0] if rest else kwargs.get("axis")
+            indices = indices % max(x.size if axis is None else x.shape[axis], 1)
+        return function(x, indices, *rest, **kwargs)
+
+    return wrapped
 
 
 # ---- ufuncs --------------------------------------------------------------------------------------
@@ -178,28 +262,34 @@ class ufunc:
         out = out or kwargs.pop("out", ())
         out = out if isinstance(out, tuple) else () if out is None else (out,)
         given = [_scalar_or_host(self.name, x) for x in inputs]
-        _plain(list(out))
-        results = self._compute(given, kwargs.get("dtype"))
-        results = results if isinstance(results, tuple) else (results,)
+        hosts = _plain(list(out))
         if not out:
-            found = tuple(ndarray._of(np.asarray(r)) for r in results)
-            return found if len(found) > 1 else found[0]
-        for target, result in zip(out, results):
-            if not np.can_cast(result.dtype, target.dtype, "same_kind"):
-                raise TypeError(f"{self.name}: cannot cast output from {result.dtype} to {target.dtype}")
-            if np.broadcast_shapes(result.shape, target.shape) != target.shape:
-                raise ValueError(f"{self.name}: out has shape {target.shape}, the result {result.shape}")
-            target._host[...] = result
+            return _run(self.name, self._compute, (given, kwargs.get("dtype")))
+        shape = np.broadcast_shapes(*[np.shape(x) for x in given])
+        for target, dtype in zip(out, self._loop(self._actual(given, kwargs.get("dtype")))[1]):
+            if not np.can_cast(dtype, target.dtype, "same_kind"):
+                raise TypeError(f"{self.name}: cannot cast output from {np.dtype(dtype)} to {target.dtype}")
+            if np.broadcast_shapes(shape, target.shape) != target.shape:
+                raise ValueError(f"{self.name}: out has shape {target.shape}, the result {shape}")
+        _do(self.name, self._store, hosts, given, kwargs.get("dtype"))
         return out if len(out) > 1 else out[0]
 
-    def _compute(self, given, dtype):
+    def _store(self, targets, given, dtype):
+        results = self._compute(given, dtype)
+        for target, result in zip(targets, results if isinstance(results, tuple) else (results,)):
+            target[...] = result
+
+    def _actual(self, given, dtype):
+        """Return the types that choose the loop: numbers of Python take part by kind alone."""
+        if dtype is not None:
+            return [np.dtype(dtype)] * len(given)
         kinds = [x.dtype for x in given if isinstance(x, (np.ndarray, np.generic))]
         numbers = [x for x in given if not isinstance(x, (np.ndarray, np.generic))]
         common = np.result_type(*kinds, *numbers) if numbers else None
-        actual = [x.dtype if isinstance(x, (np.ndarray, np.generic)) else common for x in given]
-        if dtype is not None:
-            actual = [np.dtype(dtype)] * len(given)
-        loop = self._loop(actual)
+        return [x.dtype if isinstance(x, (np.ndarray, np.generic)) else common for x in given]
+
+    def _compute(self, given, dtype):
+        loop = self._loop(self._actual(given, dtype))
         operands = [np.asarray(x).astype(t, copy=False) for x, t in zip(given, loop[0])]
         with np.errstate(all="ignore"):
             results = self._function(*operands)
@@ -217,10 +307,12 @@ class ufunc:
     def at(self, a, indices, b=None):
         if a.dtype.name not in AT_DTYPES.get(self.name, ()):
             raise TypeError(f"{self.name}.at: no atomic operation on {a.dtype}")
-        key = _key(a, indices)
-        value = _plain(b)
-        getattr(np, self.name).at(_plain(a), key,
-                                  value if value is None else np.asarray(value).astype(a.dtype))
+        key, value = _key(a, indices), _plain(b)
+        value = value if value is None else np.asarray(value)
+        _do(f"{self.name}.at", self._at, _plain(a), key, value)
+
+    def _at(self, host, key, value):
+        getattr(np, self.name).at(host, _wrapped(host, key), *([] if value is None else [value.astype(host.dtype)]))
 
     def _refuse(self, *args, **kwargs):
         raise AttributeError(
@@ -254,7 +346,7 @@ class ndarray:
     __slots__ = ("__weakref__", "_device", "_host")
 
     def __init__(self, shape, dtype=float, *args, **kwargs):
-        self._host, self._device = _rubbish(np.empty(shape, dtype)), state.device
+        self._host, self._device = _rubbish(fake_streams.empty(shape, dtype)), state.device
 
     @classmethod
     def _of(cls, host):
@@ -313,34 +405,28 @@ class ndarray:
         return np.array(self._host, order=order)
 
     def set(self, arr, stream=None):
-        state.uploads += 1
+        _upload()
         self._host[...] = arr
 
     def __getitem__(self, key):
-        return self._view(np.asarray(_plain(self)[_key(self, key, reading=True)]))
+        host, key = _plain(self), _key(self, key, reading=True)
+        if not _advanced(key):
+            return self._view(np.asarray(host[key]))
+        return _run("getitem", _read_at, (host, key))
 
     def __setitem__(self, key, value):
-        value = _plain(value)
-        host, key = _plain(self), _key(self, key)
-        if not _advanced(key):
-            host[key] = value
-            return
-        places = np.arange(host.size).reshape(host.shape)[key]
-        values = np.broadcast_to(np.asarray(value).astype(host.dtype), places.shape)
-        # Where places are equal the first value stays here, NumPy's last: the real device promises nothing.
-        kept = np.array(host).reshape(-1)
-        kept[places.reshape(-1)[::-1]] = values.reshape(-1)[::-1]
-        host[...] = kept.reshape(host.shape)
+        _do("setitem", _write_at, _plain(self), _key(self, key), _plain(value))
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
-        found = _plain(self).astype(np.dtype(dtype), order=order, copy=copy)
-        return self if found is self._host else self._view(found)
+        if not copy and self.dtype == np.dtype(dtype):
+            return self
+        return _run("astype", _plain(self).__class__.astype, (_plain(self), np.dtype(dtype), order))
 
     def view(self, dtype=None, type=None):
         return self._view(self._host.view() if dtype is None else self._host.view(dtype))
 
     def fill(self, value):
-        self._host.fill(_plain(value))
+        _do("fill", np.ndarray.fill, self._host, _plain(value))
 
     def __deepcopy__(self, memo):
         return self.copy()
@@ -357,34 +443,52 @@ def _axes(part) -> int:
 
 
 def _key(array, key, reading=False):
-    """Return an index for NumPy; integer arrays wrap around, and reading with a mask waits."""
+    """Return an index for NumPy, not yet wrapped; reading with a mask waits."""
+    found = []
+    for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, (np.ndarray, list)):
+            _upload()
+            part = ndarray._of(np.asarray(part, None if len(part) else np.int32))
+        if isinstance(part, ndarray):
+            part = _plain(part)
+            if part.dtype.kind == "b" and reading:
+                _wait("reading with a mask")
+            if part.dtype.kind not in "biu":
+                raise IndexError(f"arrays used as indices must be of integer or boolean type, came {part.dtype}")
+        found.append(part)
+    return tuple(found) if isinstance(key, tuple) else found[0]
+
+
+def _wrapped(host, key):
+    """Let integer arrays of an index wrap around."""
     parts = list(key) if isinstance(key, tuple) else [key]
     used = sum(_axes(p) for p in parts)
     axis, found = 0, []
     for part in parts:
-        if part is Ellipsis:
-            axis += array.ndim - used
-        elif part is not None:
-            if isinstance(part, (np.ndarray, list)):
-                state.uploads += 1
-                part = ndarray._of(np.asarray(part, None if len(part) else np.int32))
-            if isinstance(part, ndarray):
-                part = _plain(part)
-                if part.dtype.kind == "b":
-                    if reading:
-                        _wait("reading with a mask")
-                    axis += part.ndim
-                    found.append(part)
-                    continue
-                if part.dtype.kind not in "iu":
-                    raise IndexError(
-                        f"arrays used as indices must be of integer or boolean type, came {part.dtype}"
-                    )
-                n = array.shape[axis]
-                part = np.where(part < 0, part + n, part) % max(n, 1) if n else part
-            axis += 1
-        found.append(part)
+        if isinstance(part, np.ndarray) and part.dtype.kind in "iu":
+            n = host.shape[axis]
+            found.append(np.where(part < 0, part + n, part) % max(n, 1) if n else part)
+        else:
+            found.append(part)
+        axis += host.ndim - used if part is Ellipsis else _axes(part)
     return tuple(found) if isinstance(key, tuple) else found[0]
+
+
+def _read_at(host, key):
+    return host[_wrapped(host, key)]
+
+
+def _write_at(host, key, value):
+    key = _wrapped(host, key)
+    if not _advanced(key):
+        host[key] = value
+        return
+    places = np.arange(host.size).reshape(host.shape)[key]
+    values = np.broadcast_to(np.asarray(value).astype(host.dtype), places.shape)
+    # Where places are equal the first value stays here, NumPy's last: the real device promises nothing.
+    kept = np.array(host).reshape(-1)
+    kept[places.reshape(-1)[::-1]] = values.reshape(-1)[::-1]
+    host[...] = kept.reshape(host.shape)
 
 
 def _rubbish(host):
@@ -400,23 +504,10 @@ def _method(name, entry):
     def method(self, *args, **kwargs):
         if name in READING or name == "repeat" and args and isinstance(args[0], ndarray):
             _wait(name)
-        out = kwargs.get("out")
-        if out is not None:
-            return _into(out, _plain(self), name, args, kwargs)
-        taken = _takes(self, name, args, kwargs)
-        return _call(f"ndarray.{name}", getattr(_plain(self), name), entry, taken, kwargs)
+        _checked(f"ndarray.{name}", entry, args, kwargs)
+        return _call(f"ndarray.{name}", getattr(np.ndarray, name), {}, (self, *args), kwargs)
 
     return method
-
-
-def _takes(self, name, args, kwargs):
-    return _wrapped_take([self, *args], kwargs)[1:] if name == "take" else args
-
-
-def _into(out, host, name, args, kwargs):
-    rest = {k: v for k, v in kwargs.items() if k != "out"}
-    getattr(host, name)(*_plain(list(args)), **rest, out=_plain(out))
-    return out
 
 
 _OPERATORS = {
@@ -531,14 +622,16 @@ class _Module(types.ModuleType):
 def _array(value, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     if isinstance(value, ndarray):
         host = _plain(value)
-        host = np.array(host, dtype, copy=copy or None, order=order, ndmin=ndmin)
-        return value if host is value._host else ndarray._of(host)
+        if not copy and not ndmin and (dtype is None or host.dtype == np.dtype(dtype)) and order in "KA":
+            return value
+        found = _run("array", np.array, (host, dtype), {"copy": copy or None, "order": order, "ndmin": ndmin})
+        return value if found._host is host else found
     if hasattr(value, "__array__") and not isinstance(value, (np.ndarray, np.generic)):
         raise TypeError(f"Unsupported type {type(value)}: the library converts its own types by itself")
     if isinstance(value, (list, tuple)) and any(isinstance(v, ndarray) for v in value):
-        return ndarray._of(np.stack(_plain(list(value))).astype(dtype, copy=False))
-    state.uploads += 1
-    return ndarray._of(np.array(value, dtype, order=order, ndmin=ndmin))
+        return _run("array", lambda parts: np.stack(parts).astype(dtype, copy=False), (_plain(list(value)),))
+    _upload()
+    return _run("array", np.array, (value, dtype), {"order": order, "ndmin": ndmin})
 
 
 def _asarray(a, dtype=None, order=None, *, blocking=False):
@@ -550,11 +643,14 @@ def _asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
 
 
 def _empty(shape, dtype=float, order="C"):
-    return ndarray._of(_rubbish(np.empty(shape, dtype, order)))
+    return ndarray._of(_rubbish(fake_streams.empty(shape, dtype, order)))
 
 
 def _empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
-    return ndarray._of(_rubbish(np.empty_like(_plain(prototype), dtype, order, shape=shape)))
+    like = np.empty_like(_plain(prototype), dtype, order, shape=shape)
+    if fake_streams.special_memory():
+        like = fake_streams.empty(like.shape, like.dtype, "C" if like.flags.c_contiguous else "F")
+    return ndarray._of(_rubbish(like))
 
 
 class _Generator:
@@ -580,7 +676,12 @@ class _Generator:
                 for a in args:
                     if type(a) not in (ndarray, int, float, tuple):
                         raise TypeError(f"{name}: parameters are cupy.ndarray, int or float, came {type(a)}")
-            return _placed(getattr(self._generator, name)(*plain, **kwargs))
+            bits = self._generator.bit_generator
+            before = bits.state if capture.capturing() else None
+            found = _run(name, getattr(self._generator, name), plain, kwargs)
+            if before is not None:
+                bits.state = before  # drawn to learn the shape
+            return found
 
         return draw
 
@@ -615,10 +716,10 @@ def _special(name):
 
 
 def _matmul(a, b, /, out=None, **kwargs):
-    y = np.matmul(_scalar_or_host("matmul", a), _scalar_or_host("matmul", b))
+    a, b = _scalar_or_host("matmul", a), _scalar_or_host("matmul", b)
     if out is None:
-        return _placed(y)
-    out._host[...] = y
+        return _run("matmul", np.matmul, (a, b))
+    _do("matmul", lambda a, b, out: np.copyto(out, np.matmul(a, b)), a, b, _plain(out))
     return out
 
 
@@ -633,7 +734,12 @@ def make() -> dict[str, types.ModuleType]:
     compiler = _Module("cupy.cuda.compiler", types.SimpleNamespace(), {"CompileException": CompileException})
     cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
         "runtime": runtime, "driver": driver, "compiler": compiler, "Device": Device, "is_available": lambda: True,
-        "get_device_id": lambda: state.device,
+        "get_device_id": lambda: state.device, "Stream": fake_streams.Stream, "Event": fake_streams.Event,
+        "Graph": capture.Graph, "get_current_stream": fake_streams.get_current_stream,
+        "get_elapsed_time": fake_streams.get_elapsed_time, "MemoryPool": fake_streams.MemoryPool,
+        "MemoryPointer": fake_streams.MemoryPointer, "set_allocator": fake_streams.set_allocator,
+        "get_allocator": fake_streams.get_allocator, "using_allocator": fake_streams.using_allocator,
+        "alloc": lambda size: fake_streams.get_allocator()(size),
     })
     tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
     special = {
@@ -641,7 +747,7 @@ def make() -> dict[str, types.ModuleType]:
         "asarray": _asarray, "asanyarray": _asarray, "asnumpy": _asnumpy, "empty": _empty,
         "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda,
         "linalg": _Module("cupy.linalg", np.linalg), "RawModule": RawModule, "RawKernel": RawKernel,
-        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+        "get_default_memory_pool": lambda: fake_streams.DEFAULT_POOL,
         "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
         "random": _Module("cupy.random", types.SimpleNamespace(),
                           {"Generator": _Generator, "Philox4x3210": _Philox}),

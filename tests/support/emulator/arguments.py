@@ -126,11 +126,17 @@ def address(host: np.ndarray) -> int:
 
 def root(host: np.ndarray) -> np.ndarray:
     """Return the array that owns the memory of ``host``."""
-    while isinstance(host.base, np.ndarray):
-        host = host.base
-    return host
+    while True:
+        base = host.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # as_strided puts an object of its own in between
+        if not isinstance(base, np.ndarray):
+            return host
+        host = base
 
 
 def offset(host: np.ndarray, unit: int = 16) -> int:
     """Return the address modulo ``unit``, as on a GPU, where allocations start at multiples of 512."""
+    if unit <= 16:
+        return address(host) % unit  # that of allocations is 0 on the host as well
     return (address(host) - address(root(host))) % unit

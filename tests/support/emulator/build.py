@@ -73,7 +73,8 @@ def _built(kind: str, text: str, flags, sources) -> pathlib.Path:
     """Return the shared library of ``sources``, compiled unless it is in the cache."""
     if reason := missing():
         raise CompilerMissing(reason)
-    key = hashlib.sha256("\0".join([_version(), text, *flags]).encode()).hexdigest()[:24]
+    recipe = pathlib.Path(__file__).read_text()
+    key = hashlib.sha256("\0".join([_version(), recipe, text, *flags]).encode()).hexdigest()[:24]
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{kind}-{key}.so"
@@ -88,11 +89,21 @@ def _built(kind: str, text: str, flags, sources) -> pathlib.Path:
             source = folder / f"{kind}-{key}.cpp"
             source.write_text(text)
             sources = [source]
-        run = subprocess.run([COMPILER, *flags, "-shared", "-o", scratch, *sources], capture_output=True, text=True)
-        if run.returncode:
-            raise CompileError(run.stderr)
+        objects = [scratch.with_suffix(f".{i}.o") for i in range(len(sources))]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda pair: _call("-c", *flags, "-o", pair[1], pair[0]), zip(sources, objects)))
+        # Linked without the flags: -fsanitize=thread would bring the library of its name along.
+        _call("-shared", "-o", scratch, *objects)
         os.replace(scratch, target)
+        for path in objects:
+            path.unlink()
     return target
+
+
+def _call(*arguments) -> None:
+    run = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
+    if run.returncode:
+        raise CompileError(run.stderr)
 
 
 @contextlib.contextmanager

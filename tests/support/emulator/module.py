@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from . import build, streams
+from . import build, capture
 from .arguments import address, checked, offset, parameters_of
 from .settings import KernelFault, LaunchError, settings
 from .translate import TranslationError, without_comments
@@ -66,7 +66,7 @@ class RawModule:
         self._compiled()
 
     def _compiled(self):
-        if streams.capturing() and not self._is_compiled():
+        if capture.capturing() and not self._is_compiled():
             raise CUDADriverError("a module is loaded while a stream is capturing; compile before")
         try:
             return build.compiled(self.code, self.options, settings.tier, settings.compute_capability)
@@ -130,8 +130,9 @@ class RawKernel:
         array_type, device = _stand_in()
         arguments = checked(self.name, way.parameters, args, array_type, device())
         hosts = [host for _, _, host in arguments.arrays]
-        streams.execute(f"kernel {self.name}", lambda *found: way.run(
-            self.name, grid, block, arguments, found, shared_mem), hosts, writes=hosts)
+        arguments.arrays = [(position, parameter) for position, parameter, _ in arguments.arrays]
+        capture.execute(f"kernel {self.name}", lambda *found: way.run(
+            self.name, grid, block, arguments, found, shared_mem), hosts)
 
     def _check_size(self, grid, block, shared_mem, bounds) -> None:
         where = f"kernel {self.name}"
@@ -168,7 +169,7 @@ class _Compiled:
             for v in arguments.values])
         count = len(hosts)
         arrays, positions = (_Argument * max(count, 1))(), (ctypes.c_int * max(count, 1))()
-        for i, ((position, parameter, _), host) in enumerate(zip(arguments.arrays, hosts)):
+        for i, ((position, parameter), host) in enumerate(zip(arguments.arrays, hosts)):
             positions[i] = position
             arrays[i] = _Argument(address(host), host.nbytes, host.itemsize, offset(host), parameter.constant,
                                   self.names[position])
