@@ -7,12 +7,13 @@ import numpy as np
 from cupyx.scipy import special
 
 from .base import Backend
+from .cupy_activation import CupyActivationMixin
 from .cupy_pooling import CupyPoolingMixin
 
 OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
-class CupyBackend(CupyPoolingMixin, Backend):
+class CupyBackend(CupyActivationMixin, CupyPoolingMixin, Backend):
     """The backend of one GPU.
 
     Parameters

@@ -1,0 +1,56 @@
+"""Activations on a GPU by our own kernels."""
+
+from __future__ import annotations
+
+from gpukeras.kernels import elementwise
+
+from .dense import DenseMixin
+
+
+class CupyActivationMixin(DenseMixin):
+    """Kernels for float32 and float16; other types go the generic way."""
+
+    def relu(self, x, out=None):
+        return self._activation(x, "relu", out) if _fits(x, out) else super().relu(x, out)
+
+    def relu_backward(self, dy, y):
+        if dy.shape != y.shape or not elementwise.takes(y, dy):
+            return super().relu_backward(dy, y)
+        return elementwise.activation_backward(dy, y, "relu")
+
+    def sigmoid(self, x, out=None):
+        return self._activation(x, "sigmoid", out) if _fits(x, out) else super().sigmoid(x, out)
+
+    def activation_backward(self, dy, y, activation):
+        if activation is None or dy.shape != y.shape or not elementwise.takes(y, dy):
+            return super().activation_backward(dy, y, activation)
+        return elementwise.activation_backward(dy, y, activation)
+
+    def _activation(self, x, name, out):
+        return elementwise.activation_forward(x, name, out=out)
+
+    # ---- beyond the generic contract ---
+    def fused_activation(self, name: str, x, *settings):
+        """Return an activation of ``kernels.elementwise.ACTIVATIONS`` in one pass, ``None`` where none fits."""
+        return elementwise.activation_forward(x, name, *settings) if elementwise.takes(x) else None
+
+    def fused_activation_backward(self, name: str, dy, v, *settings):
+        """Return its gradient; ``v`` is the input, of relu, sigmoid and tanh the result."""
+        if dy.shape != v.shape or not elementwise.takes(v, dy):
+            return None
+        return elementwise.activation_backward(dy, v, name, *settings)
+
+    def bias_activation(self, x, bias, activation=None, out=None):
+        """Return activation(x + bias) for the rows of ``x`` (M, U), in ``out``, which may be ``x``."""
+        name = activation or "linear"
+        if not elementwise.takes(x, bias, out) or (out is not None and not out.flags.c_contiguous):
+            y = self.xp.add(x, bias, out=out)
+            if name == "tanh":
+                return self.xp.tanh(y, out=y)
+            return y if name == "linear" else getattr(self, name)(y, out=y)
+        return elementwise.bias_activation(x, bias, name, out=out)
+
+
+def _fits(x, out) -> bool:
+    """Tell whether a kernel takes ``x``, and a result where it is wanted."""
+    return elementwise.takes(x, out) and (out is None or out.flags.c_contiguous)
