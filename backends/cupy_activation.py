@@ -31,7 +31,7 @@ class CupyActivationMixin(DenseMixin):
 
     # ---- beyond the generic contract ---
     def fused_activation(self, name: str, x, *settings):
-        """Return an activation of ``kernels.elementwise.ACTIVATIONS`` in one pass, ``None`` where none fits."""
+        """Return an activation of ``kernels.elementwise.ACTIVATIONS`` in one pass; ``None``: none fits."""
         return elementwise.activation_forward(x, name, *settings) if elementwise.takes(x) else None
 
     def fused_activation_backward(self, name: str, dy, v, *settings):

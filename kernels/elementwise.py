@@ -27,7 +27,8 @@ ACTIVATIONS = {
     "clipped_relu": ("clipped_relu", ()),  # slope, threshold, largest result
     "leaky_relu": ("leaky_relu", ()),  # slope
     "elu": ("elu", ()), "selu": ("selu", ()), "celu": ("celu", ()),  # alpha (not of selu)
-    "sigmoid": ("sigmoid", ()), "tanh": ("tanh_", ()), "silu": ("silu", ()), "log_sigmoid": ("log_sigmoid", ()),
+    "sigmoid": ("sigmoid", ()), "tanh": ("tanh_", ()), "silu": ("silu", ()),
+    "log_sigmoid": ("log_sigmoid", ()),
     "hard_sigmoid": ("hard_sigmoid", (1 / 6, 0.5, 3.0)),
     "hard_sigmoid_keras2": ("hard_sigmoid", (0.2, 0.5, 2.5)),
     "sparse_sigmoid": ("hard_sigmoid", (0.5, 0.5, 1.0)),
@@ -107,7 +108,7 @@ def activation_backward(dy, v, name: str, *settings, out=None):
 
 
 def bias_activation(x, bias, name: str = "linear", *settings, out=None):
-    """Return the activation of ``x`` (..., U) + ``bias`` (U,), in ``out`` where that is given; it may be ``x``."""
+    """Return the activation of ``x`` (..., U) + ``bias`` (U,), in ``out`` if given; it may be ``x``."""
     x, bias = cupy.ascontiguousarray(x), cupy.ascontiguousarray(bias)
     y = cupy.empty(x.shape, x.dtype) if out is None else out
     columns = bias.size

@@ -20,7 +20,9 @@ FORMULAS = {  # name: formula, settings, kinks
     "linear": (lambda x: x, (), ()),
     "relu": (lambda x: np.where(x > 0, x, 0), (), (0,)),
     "relu6": (lambda x: np.clip(x, 0, 6), (), (0, 6)),
-    "clipped_relu": (lambda x: np.minimum(np.where(x > 0.5, x, 0.2 * (x - 0.5)), 3), (0.2, 0.5, 3.0), (0.5, 3)),
+    "clipped_relu": (
+        lambda x: np.minimum(np.where(x > 0.5, x, 0.2 * (x - 0.5)), 3), (0.2, 0.5, 3.0), (0.5, 3)
+    ),
     "leaky_relu": (lambda x: np.where(x > 0, x, 0.3 * x), (0.3,), (0,)),
     "elu": (lambda x: np.where(x > 0, x, 0.7 * (np.exp(x) - 1)), (0.7,), (0,)),
     "selu": (lambda x: SCALE * np.where(x > 0, x, ALPHA * (np.exp(x) - 1)), (), (0,)),
@@ -150,8 +152,8 @@ def test_rectifier_without_limit(gpu):
     x = np.array([np.inf, 5.0, 0.0, -5.0, -np.inf], "float32")
     y = gpu.fused_activation("clipped_relu", gpu.asarray(x), 0.0, 0.0, None)
     np.testing.assert_array_equal(gpu.to_numpy(y), [np.inf, 5, 0, 0, 0])
-    dx = gpu.fused_activation_backward("clipped_relu", gpu.asarray(np.ones(5, "float32")), gpu.asarray(x), 0.0, 0.0,
-                                       None)
+    dy = gpu.asarray(np.ones(5, "float32"))
+    dx = gpu.fused_activation_backward("clipped_relu", dy, gpu.asarray(x), 0.0, 0.0, None)
     np.testing.assert_array_equal(gpu.to_numpy(dx), [1, 1, 0, 0, 0])
 
 
