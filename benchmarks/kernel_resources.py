@@ -22,7 +22,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from support import nvrtc  # noqa: E402
-from support.occupancy import occupancy  # noqa: E402
+from support.occupancy import LIMITS, occupancy  # noqa: E402
 
 COLUMNS = (
     "kernel", "defined as", "registers", "shared, own + asked for (bytes)", "threads", "blocks", "occupancy",
@@ -43,9 +43,10 @@ def figures(variant, found, arch: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         used = found.kernels.get(name)
         if used is None:  # not meant for this architecture; where it is, the gate says so
             continue
-        fits = occupancy(arch, budget.threads, used.registers, used.shared + budget.shared)
+        asked = min(budget.shared, LIMITS[arch].of_block - used.shared) if budget.adapts else budget.shared
+        fits = occupancy(arch, budget.threads, used.registers, used.shared + asked)
         yield f"`{name}`", (
-            str(used.registers), f"{used.shared} + {budget.shared}", str(budget.threads), str(fits.blocks),
+            str(used.registers), f"{used.shared} + {asked}", str(budget.threads), str(fits.blocks),
             f"{fits.share:.0%}", fits.limit, f"{used.spills} + {used.stack}",
         )
 

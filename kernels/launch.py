@@ -69,6 +69,8 @@ class Budget(NamedTuple):
         Share of a multiprocessor's threads that must be able to run at once.
     least : int
         Compute capability from which the kernel exists, times ten.
+    adapts : bool
+        The launcher asks the device how much shared memory a block may have, and takes no more.
     """
 
     threads: int = 256
@@ -76,6 +78,7 @@ class Budget(NamedTuple):
     registers: int = 128
     occupancy: float = 0.25
     least: int = 75
+    adapts: bool = False
 
 
 USUAL = Budget()

@@ -332,6 +332,8 @@ def _problems(budget, used: Resources, arch: int) -> Iterator[str]:
     if used.registers > budget.registers:
         yield f"{used.registers} registers, the budget is {budget.registers}"
     shared = used.shared + budget.shared
+    if budget.adapts:
+        shared = min(shared, limits.of_block)
     if shared > limits.of_block:
         yield f"{shared} bytes of shared memory, a block may have {limits.of_block}"
         return
