@@ -92,10 +92,15 @@ def shared_memory() -> int:
 
 def choose(gates: int, batch: int, units: int, drops: int, backward: bool) -> Plan | None:
     """Return the quickest plan for the current device, or ``None`` where single steps are quicker."""
-    plan = best(gates, batch, units, drops, backward, launch.processors(), shared_memory())
+    plan = fitting(gates, batch, units, drops, backward)
     if plan is None or plan.cycles > step_cycles(gates, batch, units, launch.processors()):
         return None
     return plan
+
+
+def fitting(gates: int, batch: int, units: int, drops: int, backward: bool) -> Plan | None:
+    """Return the quickest plan for the current device, even where single steps are quicker."""
+    return best(gates, batch, units, drops, backward, launch.processors(), shared_memory())
 
 
 @functools.lru_cache(maxsize=256)
