@@ -1,0 +1,67 @@
+"""Launch ``convolution_depthwise.cu``: every channel has ``many`` filters of its own."""
+
+from __future__ import annotations
+
+import math
+
+import cupy
+
+from . import convolution_sums, launch, windows
+
+MODULE = launch.Module("convolution_depthwise.cu", structs={"Windows": windows.DTYPE})
+THREADS = 128  # of a block
+LANES = 32  # filters of a block of the kernel's gradient
+DOWN = THREADS // LANES  # places that it treats at once
+TAPS = 8  # of a thread of it
+BLOCKS = 16  # of it, for each multiprocessor
+MODULE.declare(
+    "convolution_depthwise_forward", "convolution_depthwise_backward_data",
+    "convolution_depthwise_backward_kernel", T=("float", "__half"), V=(4, 1),
+    budget=launch.Budget(threads=THREADS),
+)
+TYPES = {"float32": "float", "float16": "__half"}
+
+
+def forward(x, w, places, bias, activation: int):
+    """Return ``activation(x * w + bias)``; ``activation`` is a number."""
+    channels, many = x.shape[-1], w.shape[-1] // x.shape[-1]
+    y = cupy.empty((len(x), *places.out, w.shape[-1]), x.dtype)
+    _run("convolution_depthwise_forward", (x, w, bias, y), y, places, channels, many, activation)
+    return y
+
+
+def backward_data(dy, w, places, channels: int):
+    """Return the gradient of the inputs."""
+    dx = cupy.empty((len(dy), *places.size, channels), dy.dtype)
+    many = dy.shape[-1] // channels
+    _run("convolution_depthwise_backward_data", (dy, w, dx), dx, places, channels, many)
+    return dx
+
+
+def _run(name: str, arrays: tuple, result, places, channels: int, many: int, *last) -> None:
+    """Launch with a thread for every pack of channels of ``result``."""
+    pack = 4 if many == 1 and channels % 4 == 0 else 1
+    kernel = MODULE.kernel(name, T=TYPES[result.dtype.name], V=pack)
+    rows = math.prod(result.shape[:-2])
+    grid, block = launch.plane(result.shape[-2] * result.shape[-1] // pack, rows, THREADS)
+    kernel(grid, block, *arrays, windows.pack(places), rows, channels, many, *last)
+
+
+def backward_kernel(x, dy, places):
+    """Return the gradient of the kernel."""
+    channels, filters = x.shape[-1], dy.shape[-1]
+    taps, depth = math.prod(places.window), len(x) * math.prod(places.out)
+    across, layers = -(-filters // LANES), -(-taps // TAPS)
+    wanted = max(1, BLOCKS * launch.processors() // (across * layers))
+    share = -(-max(1, depth) // wanted)
+    share = max(DOWN * TAPS, -(-share // DOWN) * DOWN)
+    parts = max(1, -(-depth // share))
+    sums = cupy.empty((parts, taps * filters), "float32")
+    kernel = MODULE.kernel("convolution_depthwise_backward_kernel", T=TYPES[x.dtype.name], V=1)
+    kernel(
+        (parts, across, layers), (LANES, DOWN), x, dy, sums, windows.pack(places), len(x), channels,
+        filters // channels, share,
+    )
+    dw = cupy.empty((*places.window, 1, filters), x.dtype)
+    convolution_sums.total(sums, dw)
+    return dw
