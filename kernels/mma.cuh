@@ -7,8 +7,9 @@
 //   emulated_copy_async(to, from, bytes, valid), emulated_copy_commit(), emulated_copy_wait(pending)
 //   emulated_to_tf32(x), emulated_lane(), emulated_load_acquire(p), emulated_store_release(p, x), emulated_spin()
 //
-// Tensor cores and asynchronous copies are there from compute capability 8.0: kernels that use them are declared
-// with Budget(least=80). What is not used is not compiled, so a file with other kernels may include this too.
+// Tensor cores are there from compute capability 8.0: kernels that use them are declared with Budget(least=80). What
+// is not used is not compiled, so a file with other kernels may include this too. Asynchronous copies are plain ones
+// on older devices.
 //
 // Fragments. The 32 lanes of a warp hold a matrix together; lane = 4 g + t with g = 0..7 and t = 0..3.
 //
@@ -190,13 +191,19 @@ __device__ __forceinline__ void load_matrices_turned(unsigned (&r)[2], const voi
 }
 
 // ---- asynchronous copies into shared memory -----------------------------------------------------------
-// Bytes = 4, 8 or 16, both addresses multiples of it. The first `valid` bytes are copied, the rest becomes zero; with
-// valid = 0 nothing is read, whatever `from` is.
+// Bytes = 4, 8 or 16, both addresses multiples of it. The first `valid` bytes, a multiple of four, are copied, the
+// rest becomes zero; with valid = 0 nothing is read, whatever `from` is.
 template <int Bytes>
 __device__ __forceinline__ void copy_async(void* to, const void* from, int valid = Bytes) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "a copy takes 4, 8 or 16 bytes");
 #ifdef EMULATED
   emulated_copy_async(to, from, Bytes, (unsigned)valid);
+#elif __CUDA_ARCH__ < 800
+  struct alignas(Bytes) Words {
+    unsigned words[Bytes / 4];
+  } copied;
+  for (int i = 0; i < Bytes / 4; ++i) copied.words[i] = 4 * i < valid ? ((const unsigned*)from)[i] : 0u;
+  *(Words*)to = copied;
 #else
   if constexpr (Bytes == 16)  // past the first cache: what is staged here is not looked for there
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
@@ -211,7 +218,7 @@ __device__ __forceinline__ void copy_async(void* to, const void* from, int valid
 __device__ __forceinline__ void copy_commit() {
 #ifdef EMULATED
   emulated_copy_commit();
-#else
+#elif __CUDA_ARCH__ >= 800
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
@@ -221,7 +228,7 @@ template <int Pending>
 __device__ __forceinline__ void copy_wait() {
 #ifdef EMULATED
   emulated_copy_wait(Pending);
-#else
+#elif __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" :: "n"(Pending) : "memory");
 #endif
 }
