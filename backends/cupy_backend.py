@@ -8,6 +8,7 @@ from cupyx.scipy import special
 
 from .base import Backend
 from .cupy_activation import CupyActivationMixin
+from .cupy_embedding import CupyEmbeddingMixin
 from .cupy_pooling import CupyPoolingMixin
 from .cupy_recurrent import CupyRecurrentMixin
 from .cupy_update import CupyUpdateMixin
@@ -15,7 +16,9 @@ from .cupy_update import CupyUpdateMixin
 OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
-class CupyBackend(CupyActivationMixin, CupyPoolingMixin, CupyRecurrentMixin, CupyUpdateMixin, Backend):
+class CupyBackend(
+    CupyActivationMixin, CupyEmbeddingMixin, CupyPoolingMixin, CupyRecurrentMixin, CupyUpdateMixin, Backend,
+):
     """The backend of one GPU.
 
     Parameters

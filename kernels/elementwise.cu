@@ -116,6 +116,7 @@ activation_forward(const T* x, T* y, long long n, int packed, int kind, float a,
   each<V>(n, packed, [=](auto width, long long i) {
     constexpr int W = decltype(width)::value;
     Pack<T, W> v = load<W>(x + i);
+#pragma unroll
     for (int k = 0; k < W; ++k) v.values[k] = element<T>(activated(number(v.values[k]), kind, a, b, c));
     store(y + i, v);
   });
@@ -127,6 +128,7 @@ activation_backward(const T* dy, const T* v, T* dx, long long n, int packed, int
   each<V>(n, packed, [=](auto width, long long i) {
     constexpr int W = decltype(width)::value;
     Pack<T, W> d = load<W>(dy + i), at = load<W>(v + i);
+#pragma unroll
     for (int k = 0; k < W; ++k) {
       float s = slope(number(at.values[k]), kind, a, b, c);
       d.values[k] = element<T>(s == 0.f ? 0.f : number(d.values[k]) * s);
@@ -137,12 +139,14 @@ activation_backward(const T* dy, const T* v, T* dx, long long n, int packed, int
 
 // y = f(x + bias) for rows of x; x and y may be one array.
 extern "C" __global__ void __launch_bounds__(256, 4)
-bias_activation(const T* x, const T* bias, T* y, int rows, int columns, int packed, int kind, float a, float b, float c) {
+bias_activation(
+    const T* x, const T* bias, T* y, int rows, int columns, int packed, int kind, float a, float b, float c) {
   auto body = [=](auto width) {
     constexpr int W = decltype(width)::value;
     if (row() >= rows || column() * W >= columns) return;
     long long i = (long long)row() * columns + column() * W;
     Pack<T, W> v = load<W>(x + i), shift = load<W>(bias + column() * W);
+#pragma unroll
     for (int k = 0; k < W; ++k)
       v.values[k] = element<T>(activated(number(v.values[k]) + number(shift.values[k]), kind, a, b, c));
     store(y + i, v);

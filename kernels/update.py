@@ -1,9 +1,9 @@
 """Launch ``update.cu``; arrays and settings are those of the rules in ``backends.update``.
 
-A learning rate is a Python number, or an array of no axes on the device, read when the kernel runs: a step that
-was recorded as a CUDA graph follows it. What depends on the number of the step beside the rate may come from the
-device as well: ``adam_rate``, ``adamax_rate``, ``nadam_factors`` and ``lamb_corrections`` compute it there from a
-counter.
+A learning rate is a Python number, or an array of no axes on the device, read when the kernel runs: a step
+that was recorded as a CUDA graph follows it. What depends on the number of the step beside the rate may come
+from the device as well: ``adam_rate``, ``adamax_rate``, ``nadam_factors`` and ``lamb_corrections`` compute it
+there from a counter.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def lamb_update(p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, correctio
     grid = _few_blocks(n, packed)
     sums = cupy.empty(2 * grid, "float32")
     MODULE.kernel("lamb_moments")(
-        grid, THREADS, p, g, m, v, sums, at, n, packed, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon, first,
-        second,
+        grid, THREADS, p, g, m, v, sums, at, n, packed, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon,
+        first, second,
     )
     MODULE.kernel("lamb_update")(
         grid, THREADS, p, m, v, sums, at, n, packed, *split_rate(learning_rate), epsilon, first, second

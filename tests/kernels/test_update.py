@@ -19,7 +19,7 @@ def gpu(tier):
         yield backend
 
 
-# ---- the rules, as the papers and Keras write them: p and slots are float64 arrays, changed in place --------
+# ---- the rules, as the papers and Keras write them: p and slots are float64 arrays, changed in place -----
 def sgd(p, g, *, learning_rate):
     p -= learning_rate * g
 
@@ -68,7 +68,9 @@ def adamax(p, g, m, u, *, learning_rate, beta_1, beta_2, epsilon):
     p -= learning_rate * m / (u + epsilon)
 
 
-def nadam(p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor, correction):
+def nadam(
+    p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor, correction,
+):
     m += (1 - beta_1) * (g - m)
     v += (1 - beta_2) * (g**2 - v)
     step = momentum_factor * m + gradient_factor * g
@@ -103,7 +105,8 @@ RULES = {  # name of the case: method, reference, first values of the slots, set
     "nesterov": ("momentum_update", momentum, (0,), {"momentum": 0.9, "nesterov": True}),
     "rmsprop": ("rmsprop_update", rmsprop, (0,), {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-3}),
     "rmsprop_momentum": ("rmsprop_update", rmsprop, (0, 0), {"rho": 0.9, "momentum": 0.7, "epsilon": 1e-3}),
-    "rmsprop_centered": ("rmsprop_update", rmsprop, (0, 0, 0), {"rho": 0.9, "momentum": 0.7, "epsilon": 1e-2}),
+    "rmsprop_centered": ("rmsprop_update", rmsprop, (0, 0, 0), {
+        "rho": 0.9, "momentum": 0.7, "epsilon": 1e-2}),
     "rmsprop_centered_only": (
         "rmsprop_update", rmsprop, (0, None, 0), {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-2}),
     "adagrad": ("adagrad_update", adagrad, (0.1,), {"epsilon": 1e-3}),
@@ -218,7 +221,7 @@ def test_other_types_go_the_generic_way(gpu, name):
     np.testing.assert_allclose(gpu.to_numpy(held[0]), exact[0], 1e-12)
 
 
-# ---- clipping -----------------------------------------------------------------------------------------------
+# ---- clipping --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("size", [0, 1, 5, 1000, 5001])
 @pytest.mark.parametrize("start", [0, 1])
 def test_sum_of_squares(gpu, size, start):
@@ -256,7 +259,7 @@ def test_clipping_of_other_types(gpu):
     assert gpu.to_numpy(gpu.square_sum(gpu.asarray(np.full(1000, 30.0), "float16"))) == 900000
 
 
-# ---- numbers that the device counts -------------------------------------------------------------------------
+# ---- numbers that the device counts ----------------------------------------------------------------------
 @pytest.mark.parametrize("step", [1, 2, 10, 1000, 1_000_000])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.9), (0.5, 0.99999)])
 def test_corrections_by_the_device(gpu, step, betas):
@@ -295,7 +298,8 @@ def test_nadam_counted_by_the_device(gpu):
 def test_lamb_corrected_by_the_device(gpu):
     from gpukeras.kernels import update
 
-    arrays, others = [[gpu.asarray(np.linspace(1, 2, 9, dtype="float32")) for _ in range(4)] for _ in range(2)]
+    start = np.linspace(1, 2, 9, dtype="float32")
+    arrays, others = [[gpu.asarray(start) for _ in range(4)] for _ in range(2)]
     corrections = update.lamb_corrections(gpu.asarray(np.int32(2)), 0.9, 0.99)
     settings = {**MOMENTS, "epsilon": 1e-3, "learning_rate": RATE}
     gpu.lamb_update(*arrays, corrections=corrections, **settings)
@@ -303,7 +307,7 @@ def test_lamb_corrected_by_the_device(gpu):
     np.testing.assert_allclose(gpu.to_numpy(arrays[0]), gpu.to_numpy(others[0]), 1e-5)
 
 
-# ---- few rows of a table ------------------------------------------------------------------------------------
+# ---- few rows of a table ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam"])
 @pytest.mark.parametrize("rows", [[4, 0, 8], [5], []])
@@ -335,5 +339,6 @@ def test_rows_outside_of_the_table_are_passed_over(gpu):
     s = gpu.asarray(np.zeros(6, "float32"))
     gpu.adagrad_update_rows(p, g, s, learning_rate=0.5, epsilon=0.0)
     np.testing.assert_array_equal(gpu.to_numpy(s), [0, 0, 1, 1, 0, 0])
-    gpu.adam_update_rows(p, g, s, gpu.asarray(np.zeros(6, "float32")), learning_rate=0.0, **MOMENTS, epsilon=1)
+    v = gpu.asarray(np.zeros(6, "float32"))
+    gpu.adam_update_rows(p, g, s, v, learning_rate=0.0, **MOMENTS, epsilon=1)
     np.testing.assert_allclose(gpu.to_numpy(s), [0, 0, 1, 1, 0, 0], 1e-6)
