@@ -8,6 +8,7 @@ from cupyx.scipy import special
 
 from .base import Backend
 from .cupy_activation import CupyActivationMixin
+from .cupy_dense import CupyDenseMixin
 from .cupy_embedding import CupyEmbeddingMixin
 from .cupy_pooling import CupyPoolingMixin
 from .cupy_recurrent import CupyRecurrentMixin
@@ -17,7 +18,8 @@ OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
 class CupyBackend(
-    CupyActivationMixin, CupyEmbeddingMixin, CupyPoolingMixin, CupyRecurrentMixin, CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyPoolingMixin, CupyRecurrentMixin,
+    CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 

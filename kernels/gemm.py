@@ -1,8 +1,9 @@
 """Launch ``gemm.cu``: products of matrices with bias and activation, and those that make their gradients.
 
-``multiply(a, b, "nn")`` is ``a @ b``; in ``"nt"`` the right and in ``"tn"`` the left operand lies turned in memory.
-How a product is cut into blocks is decided by ``plan``, from sizes alone. Nothing waits for the device, results
-repeat to the last bit, and all of it may be captured in a graph.
+``multiply(a, b, "nn")`` is ``a @ b``; in ``"nt"`` the right and in ``"tn"`` the left operand lies turned.
+How a product is cut into blocks is decided by ``plan``, from sizes alone; large products go to cuBLAS where
+that is found (``prefer``). Nothing waits for the device, results repeat to the last bit, and all of it may be
+captured in a graph.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from . import launch
+from . import cublas, elementwise, launch
 
 TYPES = {"float32": "float", "float16": "__half"}
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}
@@ -132,7 +133,8 @@ class Plan(NamedTuple):
     slice: int
 
 
-PLAIN_RATE, TENSOR_RATE = 128, {4: 512, 2: 1024}  # multiplications of a multiprocessor in a cycle; by item size
+PLAIN_RATE = 128  # multiplications of a multiprocessor in a cycle
+TENSOR_RATE = {4: 512, 2: 1024}  # of its tensor cores, by item size
 START_CYCLES = 1500  # until a block has its first tiles, and to store its results
 JOIN_CYCLES = 4000  # of a second launch
 LEAST_SLICE = 128  # of a sum that is worth a block of its own
@@ -187,6 +189,34 @@ def _uses_tensor_cores(itemsize: int) -> bool:
     return launch.capability() >= 80 and (itemsize == 2 or _tf32)
 
 
+# ---- our own kernels or cuBLAS -----------------------------------------------------------------------------
+ENGINES = ("auto", "own", "library")
+LEAST_WORK = {"float32": 1 << 27, "tf32": 1 << 26, "float16": 1 << 25}  # multiplications that cuBLAS is worth
+LEAST_SIDE = 64  # of the result
+_engine = "auto"
+
+
+def prefer(engine: str) -> None:
+    """Choose who multiplies: ``"own"`` kernels, the ``"library"``, or by size (``"auto"``, default)."""
+    global _engine
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine == "library" and (problem := cublas.problem()):
+        raise cublas.LibraryMissing(problem)
+    _engine = engine
+
+
+def library_does(batch: int, m: int, n: int, k: int, dtype) -> bool:
+    """Tell whether cuBLAS computes a product."""
+    if _engine == "own" or not batch * m * n * k:
+        return False
+    if _engine == "auto":
+        kind = "tf32" if _tf32 and dtype.name == "float32" else dtype.name
+        if batch * m * n * k < LEAST_WORK[kind] or min(m, n) < LEAST_SIDE:
+            return False
+    return cublas.problem() is None
+
+
 # ---- products ----------------------------------------------------------------------------------------------
 def takes(*arrays) -> bool:
     """Tell whether there are kernels for these arrays (or ``None``): one dtype, sizes within 32 bits."""
@@ -224,24 +254,46 @@ def multiply(a, b, kind: str = "nn", *, bias=None, activation=None, y=None, alph
         Only with ``sums``.
     """
     a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)
-    batch, m, n, k = _sizes(a, b, kind)
-    lead = a.shape[:-2] or b.shape[:-2]
-    c = cupy.empty((*lead, m, n), a.dtype) if out is None else out
+    y = None if y is None or activation is None else cupy.ascontiguousarray(y)
+    sizes = _sizes(a, b, kind)
+    batch, m, n, k = sizes
+    if y is not None and (kind == "nn" or bias is not None) or sums and (kind != "tn" or batch > 1):
+        raise ValueError(f"gemm {kind}: no slope before this product, or no column sums beside it")
+    c = cupy.empty((*(a.shape[:-2] or b.shape[:-2]), m, n), a.dtype) if out is None else out
+    if library_does(batch, m, n, k, a.dtype):
+        return _by_library(kind, (a, b, y, bias, c), activation, alpha, sums)
     dbias = cupy.empty(n, a.dtype) if sums else None
     if c.size:
-        y = None if y is None else cupy.ascontiguousarray(y)
         tensor = _uses_tensor_cores(a.itemsize)
         found = plan(m, n, k, batch, a.itemsize, tensor, launch.processors())
-        _launch(kind, found, (a, b, y, bias, c, dbias), (batch, m, n, k), activation, alpha)
+        _launch(kind, found, (a, b, y, bias, c, dbias), sizes, activation, alpha)
     elif sums and n:
-        dbias = _summed(b, y, activation)
+        dbias = _column_sums(b, y, activation)
     return (c, dbias) if sums else c
 
 
-def _summed(b, y, activation):
-    """Return the column sums where there is no product that could bring them: ``a`` has no columns."""
+def _column_sums(b, y=None, activation=None):
+    """Return column sums where no product of our own brings them along."""
     ones = cupy.ones((b.shape[0], 1), b.dtype)
-    return multiply(ones, b, "tn", y=y, activation=activation)[0]
+    found = plan(1, b.shape[1], b.shape[0], 1, b.itemsize, False, launch.processors())
+    total = cupy.empty((1, b.shape[1]), b.dtype)
+    _launch("tn", found, (ones, b, y, None, total, None), (1, 1, b.shape[1], b.shape[0]), activation, 1.0)
+    return total[0]
+
+
+def _by_library(kind: str, arrays: tuple, activation, alpha: float, sums: bool):
+    """Do what ``multiply`` does with cuBLAS, before and after which elementwise kernels run."""
+    a, b, y, bias, c = arrays
+    if y is not None and kind == "nt":
+        a = elementwise.activation_backward(a, y, activation)
+    elif y is not None:
+        b = elementwise.activation_backward(b, y, activation)
+    cublas.multiply(a, b, kind, alpha=alpha, out=c, tf32=_tf32)
+    if y is None and bias is not None:
+        elementwise.bias_activation(c, bias, activation or "linear", out=c)
+    elif y is None and activation is not None:
+        elementwise.activation_forward(c, activation, out=c)
+    return (c, _column_sums(b)) if sums else c
 
 
 def _sizes(a, b, kind: str) -> tuple[int, int, int, int]:
@@ -257,12 +309,11 @@ def _launch(kind: str, found: Plan, arrays: tuple, sizes: tuple, activation, alp
     a, b, y, bias, c, dbias = arrays
     batch, m, n, _ = sizes
     tile, splits = found.tile, found.splits
-    scaled = y is not None and activation is not None
+    scaled = y is not None
     name = f"gemm_{kind}{'_slope' if scaled else ''}"
     defines = tile.defines(a.dtype)
     product = _packed(
-        sizes, found, a.ndim == 3, b.ndim == 3, _wide(kind, a, b, y if scaled else None, c),
-        ACTIVATIONS[None if y is not None and not scaled else activation], alpha,
+        kind, sizes, found, a.ndim == 3, b.ndim == 3, _wide(kind, a, b, y, c), ACTIVATIONS[activation], alpha
     )
     partial = None
     if splits > 1:
@@ -277,28 +328,24 @@ def _launch(kind: str, found: Plan, arrays: tuple, sizes: tuple, activation, alp
 
 
 @functools.lru_cache(maxsize=4096)
-def _packed(sizes: tuple, found: Plan, several_a: bool, several_b: bool, wide: int, activation: int,
-            alpha: float) -> np.ndarray:
+def _packed(kind: str, sizes: tuple, found: Plan, several_a: bool, several_b: bool, wide: int,
+            activation: int, alpha: float) -> np.ndarray:
     """Return the structure ``Product``; operands that are one matrix serve the whole batch."""
     batch, m, n, k = sizes
     product = np.zeros((), DTYPE)
-    product["stride_a"], product["stride_b"], product["stride_c"] = m * k * several_a, k * n * several_b, m * n
+    product["stride_a"], product["stride_b"] = m * k * several_a, k * n * several_b
+    product["stride_c"] = m * n
     product["m"], product["n"], product["k"] = m, n, k
     product["splits"], product["slice"] = found.splits, found.slice
-    product["line_a"], product["line_b"] = wide >> 3 & 1 and k or m, wide >> 4 & 1 and k or n
-    product["activation"], product["wide"], product["alpha"] = activation, wide & 7, alpha
+    product["line_a"], product["line_b"] = k if kind[0] == "n" else m, n if kind[1] == "n" else k
+    product["activation"], product["wide"], product["alpha"] = activation, wide, alpha
     return product
 
 
 def _wide(kind: str, a, b, y, c) -> int:
-    """Return what may be copied in packs: 1 the left operand, 2 the right one, 4 the result.
-
-    Then how operands lie: 8 the left one and 16 the right one along the sum.
-    """
-    pack = 16 // a.itemsize
-    scaled_a, scaled_b = (y if kind == "nt" else None), (y if kind == "tn" else None)
-    wide = sum(bit for bit, x, slope in ((1, a, scaled_a), (2, b, scaled_b))
-               if x.shape[-1] % pack == 0 and x.data.ptr % 16 == 0
-               and (slope is None or slope.data.ptr % 16 == 0))
-    wide += 4 * (c.shape[-1] % 4 == 0 and c.data.ptr % (4 * c.itemsize) == 0)
-    return wide + 8 * (kind[0] == "n") + 16 * (kind[1] == "t")
+    """Return what may be copied in packs: 1 the left operand, 2 the right one, 4 the result."""
+    bits = 4 * (c.shape[-1] % 4 == 0 and c.data.ptr % (4 * c.itemsize) == 0)
+    for bit, x, scaled in ((1, a, kind == "nt"), (2, b, kind == "tn")):
+        starts = x.data.ptr | (y.data.ptr if scaled and y is not None else 0)
+        bits += bit * (x.shape[-1] * x.itemsize % 16 == 0 and starts % 16 == 0)
+    return bits
