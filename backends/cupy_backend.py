@@ -10,16 +10,19 @@ from .base import Backend
 from .cupy_activation import CupyActivationMixin
 from .cupy_dense import CupyDenseMixin
 from .cupy_embedding import CupyEmbeddingMixin
+from .cupy_loss import CupyLossMixin
+from .cupy_normalization import CupyNormalizationMixin
 from .cupy_pooling import CupyPoolingMixin
 from .cupy_recurrent import CupyRecurrentMixin
+from .cupy_reduction import CupyReductionMixin
 from .cupy_update import CupyUpdateMixin
 
 OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
 class CupyBackend(
-    CupyActivationMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyPoolingMixin, CupyRecurrentMixin,
-    CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin, CupyPoolingMixin,
+    CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 

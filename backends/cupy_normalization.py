@@ -1,0 +1,40 @@
+"""Batch and layer normalisation on a GPU by our own kernels."""
+
+from __future__ import annotations
+
+from gpukeras.kernels import normalization
+
+from .cupy_rows import CupyRowsMixin
+from .normalization import NormalizationMixin
+
+
+class CupyNormalizationMixin(CupyRowsMixin, NormalizationMixin):
+    """Kernels for float32 and float16, whose statistics are float32; other types go the generic way.
+
+    For the gradient the input itself is kept, and statistics; no normalised copy of it.
+    """
+
+    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0):
+        if not normalization.takes(x, gamma, beta, weights):
+            return super().batch_norm_forward(x, gamma, beta, epsilon, weights, guard)
+        return normalization.batch_norm_forward(x, gamma, beta, epsilon, weights, guard)
+
+    def batch_norm_backward(self, dy, cache, dmean=None, dvar=None, need_dx=True):
+        if not isinstance(cache, normalization.Batch):
+            return super().batch_norm_backward(dy, cache, dmean, dvar, need_dx)
+        return normalization.batch_norm_backward(dy, cache, dmean, dvar, need_dx)
+
+    def layer_norm_forward(self, x, gamma, beta, epsilon, center=True):
+        if not normalization.takes_rows(x, gamma, beta):
+            return super().layer_norm_forward(x, gamma, beta, epsilon, center)
+        return normalization.layer_norm_forward(x, gamma, beta, epsilon, center)
+
+    def layer_norm_backward(self, dy, cache, need_dx=True):
+        if not isinstance(cache, normalization.Layer):
+            return super().layer_norm_backward(dy, cache, need_dx)
+        return normalization.layer_norm_backward(dy, cache, need_dx)
+
+    def affine_columns(self, x, scale, offset=None):
+        if not normalization.takes(x, scale, offset):
+            return super().affine_columns(x, scale, offset)
+        return normalization.affine_columns(x, scale, offset)

@@ -1,0 +1,155 @@
+"""Launch ``reduction.cu``: sums, maxima and minima; counts of right predictions that stay on the device."""
+
+from __future__ import annotations
+
+import cupy
+
+from . import launch
+from . import reduction_shapes as shapes
+
+THREADS = shapes.THREADS
+MODULE = launch.Module("reduction.cu")
+TYPES = {"float32": "float", "float16": "__half"}
+_BUDGET = launch.Budget(threads=THREADS)
+MODULE.declare(
+    "reduce_rows", "reduce_columns", "reduce_middle", "count_classes", T=tuple(TYPES.values()),
+    V=(shapes.PACK, 1), budget=_BUDGET,
+)
+MODULE.declare("finish_columns", T=tuple(TYPES.values()), V=1, budget=_BUDGET)
+MODULE.declare("count_binary", T=tuple(TYPES.values()), V=1, budget=_BUDGET)
+MODULE.declare("add_counts", T="float", V=1, budget=_BUDGET)
+OPERATIONS = {"sum": 0, "max": 1, "min": 2}
+SHORT = 8  # rows up to which one thread reduces a column of a matrix alone
+MANY = 1 << 17  # results for which it does so anyhow
+MOST_MATRICES = 65535  # along the z axis of a grid
+
+
+def takes(dtype, matrices: int, rows: int, columns: int) -> bool:
+    """Tell whether there are kernels for this dtype and for ``matrices`` of these sizes."""
+    return dtype.name in TYPES and all(0 < n < shapes.MOST for n in (matrices, rows, columns))
+
+
+def reduce(x, matrices: int, rows: int, columns: int, operation: str = "sum", scale: float = 1.0):
+    """Reduce the rows of ``x`` (matrices, rows, columns) to one, times ``scale``, as an array of no set shape."""
+    x = cupy.ascontiguousarray(x)
+    y = cupy.empty(matrices * columns, x.dtype)
+    last = OPERATIONS[operation], scale
+    if columns == 1:
+        _reduce_rows(x, y, matrices, rows, last)
+    elif rows <= SHORT or y.size >= MANY or matrices > MOST_MATRICES:
+        pack = shapes.pack(columns, x)
+        blocks = -(-(y.size // pack) // THREADS)
+        _kernel("reduce_middle", x, pack)(blocks, THREADS, x, y, matrices, rows, columns, *last)
+    else:
+        _reduce_columns(x, y, matrices, rows, columns, last)
+    return y
+
+
+def row_sum(x):
+    """Return the sums of the rows of ``x`` (M, C) as (M, 1)."""
+    return reduce(x, *x.shape, 1).reshape(-1, 1)
+
+
+def row_max(x):
+    """Return the maxima of the rows of ``x`` (M, C) as (M, 1)."""
+    return reduce(x, *x.shape, 1, "max").reshape(-1, 1)
+
+
+def column_sum(x):
+    """Return the sums of the columns of ``x`` (M, C) as (C,)."""
+    return reduce(x, 1, *x.shape)
+
+
+def _kernel(name: str, x, pack: int):
+    return MODULE.kernel(name, T=TYPES[x.dtype.name], V=pack)
+
+
+def _reduce_rows(x, y, count: int, columns: int, last: tuple) -> None:
+    pack = shapes.pack(columns, x)
+    plan = shapes.parts_of_rows(count, columns, pack, launch.processors())
+    kernel = _kernel("reduce_rows", x, pack)
+    if plan.grid[1] == 1:
+        kernel(plan.grid, THREADS, x, y, None, count, columns, plan.part, plan.group, *last)
+        return
+    parts = cupy.empty((plan.grid[1], count), "float32")
+    kernel(plan.grid, THREADS, x, None, parts, count, columns, plan.part, plan.group, *last)
+    _finish(parts, y, last)
+
+
+def _reduce_columns(x, y, matrices: int, rows: int, columns: int, last: tuple) -> None:
+    pack = shapes.pack(columns, x)
+    plan = shapes.columns(rows, columns, pack, -(-launch.processors() // matrices))
+    kernel = _kernel("reduce_columns", x, pack)
+    grid = (*plan.grid, matrices)
+    if plan.splits == 1:
+        kernel(grid, plan.block, x, y, None, rows, columns, *last)
+        return
+    parts = cupy.empty((plan.splits, matrices * columns), "float32")
+    kernel(grid, plan.block, x, None, parts, rows, columns, *last)
+    _finish(parts, y, last)
+
+
+def _finish(parts, y, last: tuple) -> None:
+    plan = shapes.columns(*parts.shape, 1, launch.processors(), splits=1)
+    _kernel("finish_columns", y, 1)(plan.grid, plan.block, parts, y, *parts.shape, *last)
+
+
+# ---- right predictions ------------------------------------------------------------------------------------
+def count_classes(scores, labels, total, count, weights=None):
+    """Add to ``total`` the weights of the rows whose largest score is at the label, to ``count`` all weights.
+
+    Parameters
+    ----------
+    scores : array, shape (M, C), float32 or float16
+    labels : array, shape (M,), of numbers; or (M, C) like ``scores``, where the largest element is the class
+    total, count : array of one element, float32
+        The state of a metric; nothing is read back from the device.
+    weights : array, shape (M,), float32, optional
+    """
+    rows, columns = scores.shape
+    scores, weights = _contiguous(scores), _contiguous(weights)
+    target = _contiguous(labels.astype(scores.dtype, copy=False)) if labels.ndim == 2 else None
+    kinds = [None] * 3 if labels.ndim == 2 else by_type(labels)
+    pack = shapes.pack(columns, scores, target)
+    plan = shapes.rows(rows, columns, pack, most_group=shapes.WARP)
+    blocks = min(plan.blocks, shapes.WAVES * launch.processors())
+    parts = cupy.empty((2, blocks), "float32")
+    _kernel("count_classes", scores, pack)(
+        blocks, THREADS, scores, target, *kinds, weights, parts, rows, columns, plan.group
+    )
+    _add(parts, total, count, 1.0)
+
+
+def count_binary(scores, truth, total, count, threshold: float = 0.5, weights=None):
+    """As ``count_classes``, for scores that say yes above the threshold and truth of 0 and 1, of one shape.
+
+    Rows are samples, with one weight each; a sample counts as the mean of its elements.
+    """
+    inner = max(1, scores.size // max(len(scores), 1))
+    truth = _contiguous(truth.astype("float32", copy=False))
+    blocks = min(-(-scores.size // (THREADS * 4)), shapes.WAVES * launch.processors())
+    parts = cupy.empty((2, blocks), "float32")
+    _kernel("count_binary", scores, 1)(
+        blocks, THREADS, _contiguous(scores), truth, _contiguous(weights), parts, threshold, scores.size, inner
+    )
+    _add(parts, total, count, 1.0 / inner)
+
+
+def _add(parts, total, count, scale: float) -> None:
+    if parts.size:
+        kernel = MODULE.kernel("add_counts", T="float", V=1)
+        kernel(1, THREADS, parts, total, count, parts.shape[1], scale)
+
+
+def _contiguous(x):
+    return None if x is None else cupy.ascontiguousarray(x)
+
+
+def by_type(labels) -> list:
+    """Return class numbers as arguments of a kernel: of 32 bits, of 64 bits, floats; two of them are ``None``."""
+    labels = cupy.ascontiguousarray(labels)
+    name = labels.dtype.name
+    if name not in ("int32", "int64", "float32"):
+        labels = labels.astype("float32" if labels.dtype.kind == "f" else "int64" if labels.itemsize > 2 else "int32")
+        name = labels.dtype.name
+    return [labels if name == known else None for known in ("int32", "int64", "float32")]
