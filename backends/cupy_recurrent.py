@@ -20,7 +20,9 @@ class CupyRecurrentMixin(RecurrentMixin):
     ):
         activations = {"activation": activation, "recurrent_activation": recurrent_activation}
         if not kernels.takes("LSTM", x, len(recurrent)):
-            return super().lstm_forward(x, h0, c0, kernel, recurrent, bias, keep=keep, **activations, **settings)
+            return super().lstm_forward(
+                x, h0, c0, kernel, recurrent, bias, keep=keep, **activations, **settings
+            )
         c = self._first_state(x, recurrent, c0)
         y, h, run = self._recur("LSTM", x, h0, c, kernel, recurrent, bias, keep, **activations, **settings)
         return y, h, c, run if keep else None

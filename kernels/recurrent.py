@@ -1,7 +1,7 @@
 """Run recurrent layers over all steps: in one launch where that is quicker, else step by step.
 
-Products of the inputs with the kernel, and all gradients of weights and inputs, are left to the caller: they are
-GEMMs over all steps at once. Single steps are given functions that multiply with the recurrent kernel.
+Products of the inputs with the kernel, and all gradients of weights and inputs, are left to the caller: they
+are GEMMs over all steps at once.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def start(
 ) -> SimpleNamespace:
     """Return what a run of all steps knows; what its backward pass needs stays there.
 
-    ``drop`` is the mask of recurrent dropout, (N, U) or (G, N, U), and ``mask`` and ``blank`` (N, T) are in the order
-    of the steps.
+    ``drop`` is the mask of recurrent dropout, (N, U) or (G, N, U); ``mask`` and ``blank``, which tells where
+    the output is zero, are (N, T) in the order of the steps.
     """
     drops = 0 if drop is None else 1 if drop.ndim == 2 else len(drop)
     values = sequence(
@@ -80,7 +80,8 @@ def start(
     )
     return SimpleNamespace(
         cell=cell, sequence=values, batch=batch, steps=steps, units=units, drops=drops, started=started,
-        recurrent=_whole(recurrent), bias=_whole(bias), mask=_whole(mask), blank=_whole(blank), drop=_whole(drop),
+        recurrent=_whole(recurrent), bias=_whole(bias), mask=_whole(mask), blank=_whole(blank),
+        drop=_whole(drop),
     )
 
 
@@ -173,8 +174,8 @@ def backward(run, dy, dh, dc, multiply: Callable, want_first: bool, want_inner: 
     run : what ``forward`` left
     dy : array, shape (N, T, U), or None
     dh, dc : array, shape (N, U)
-        Gradient of the last state, which becomes that of the first with ``want_first``; ``dc`` is ``None`` but for
-        LSTM.
+        Gradient of the last state; becomes that of the first with ``want_first``. ``dc`` is ``None`` but
+        for LSTM.
     multiply : callable
         ``multiply(rows, weights)`` returns ``rows @ weights.T`` in single steps.
     want_inner : bool

@@ -1,7 +1,7 @@
 """Launch ``recurrent_persistent.cu``: all steps of a recurrent layer in one launch, where its weights fit.
 
-Blocks wait for each other, so no more are launched than there are multiprocessors, and each multiprocessor has
-room for one of them. Only one such kernel may run at a time: launch them on one stream.
+Blocks wait for each other, so no more are launched than there are multiprocessors, and each of those has room
+for one of them. Only one such kernel may run at a time: launch them on one stream.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cupy
 import numpy as np
 
 from . import launch
-from .recurrent_cells import GATES, SEQUENCE
+from .recurrent_cells import SEQUENCE
 
 THREADS, WARPS = 256, 8  # of a block
 WIDTHS = (8, 16, 32)  # units of a tile
@@ -31,7 +31,7 @@ MODULE.declare(
     ),
 )
 
-# Clock cycles by which plans are compared; what is not reckoned from widths of units and memories is estimated.
+# Clock cycles by which plans are compared: estimates.
 BARRIER = 2000  # of one block's last write until another has seen it
 ALONE = 300  # of the same within one block
 LAUNCH = 5000  # from one small kernel to the next
@@ -39,7 +39,7 @@ PIECE = 500  # until the states of a piece have come from the second cache
 TILE = 500  # of the cells of a tile
 BYTES = 64  # that a multiprocessor reads from the second cache in one cycle
 LANES = 128  # of a multiprocessor
-SHARE = 0.6  # of its cycles in which a GEMM multiplies
+SHARE = 0.6  # of its cycles in which it multiplies or reads, where it could
 
 
 class Plan(NamedTuple):
@@ -128,8 +128,9 @@ def plans(gates, batch, units, drops, backward, processors, shared):
 
 
 def step_cycles(gates: int, batch: int, units: int, processors: int) -> float:
-    """Estimate a step that is one GEMM and one kernel for the cells."""
-    return 2 * LAUNCH + batch * gates * units**2 / (processors * LANES * SHARE)
+    """Estimate a step that is one GEMM, which reads all weights anew, and one kernel for the cells."""
+    weights = gates * units**2
+    return 2 * LAUNCH + max(batch * weights / LANES, 4 * weights / BYTES) / (processors * SHARE)
 
 
 def _forward(plan: Plan, gates: int, units: int, drops: int) -> Plan:
@@ -138,7 +139,7 @@ def _forward(plan: Plan, gates: int, units: int, drops: int) -> Plan:
     shared = 4 * (units * own + states + WARPS * gates * 32 * plan.rows)
     issued = share * WARPS / 4 * (gates * plan.rows + gates + feeds * plan.rows / 4)
     read = share * WARPS * (gates + feeds * plan.rows / 4)
-    tile = max(issued, read) + TILE
+    tile = max(issued, read) / SHARE + TILE
     piece = PIECE + 4 * states / BYTES + plan.tiles * tile
     return plan._replace(shared=shared, cycles=plan.pieces * piece + _meeting(plan))
 
@@ -158,7 +159,7 @@ def _backward(plan: Plan, gates: int, units: int, drops: int) -> Plan:
     read = turns * share * warps * (ACROSS + plan.rows / 4)
     masks = turns * plan.rows * ACROSS * gates * 8 if drops > 1 else 0
     tile = TILE + summands * 32 * plan.rows * 4 / BYTES
-    piece = PIECE + max(issued, read) + masks + plan.tiles * tile
+    piece = PIECE + max(issued, read) / SHARE + masks + plan.tiles * tile
     return plan._replace(splits=splits, shared=shared, cycles=plan.pieces * piece + _meeting(plan))
 
 
@@ -170,7 +171,10 @@ def forward(cell: str, plan: Plan, arrays: tuple, recurrent, sequence) -> None:
     """Run all steps; ``arrays`` are those from gates to second."""
     feeds = max(int(sequence["drops"]), 1)
     exchange = cupy.empty((2, plan.groups, plan.pieces, feeds, len(recurrent), plan.size), np.float32)
-    _run("recurrent_persistent_forward", cell, plan, *arrays, recurrent, exchange, _counters(plan), sequence, plan.tiling)
+    _run(
+        "recurrent_persistent_forward", cell, plan, *arrays, recurrent, exchange, _counters(plan), sequence,
+        plan.tiling,
+    )
 
 
 def backward(cell: str, plan: Plan, arrays: tuple, recurrent, sequence, want_first: bool) -> None:

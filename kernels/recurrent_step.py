@@ -8,7 +8,8 @@ from .recurrent_cells import GATES, SEQUENCE
 THREADS = 256  # of a block
 MODULE = launch.Module("recurrent_step.cu", structs={"Sequence": SEQUENCE})
 MODULE.declare(
-    "recurrent_step_forward", "recurrent_step_backward", CELL=tuple(GATES), budget=launch.Budget(threads=THREADS),
+    "recurrent_step_forward", "recurrent_step_backward", CELL=tuple(GATES),
+    budget=launch.Budget(threads=THREADS),
 )
 
 
