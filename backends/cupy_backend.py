@@ -21,8 +21,8 @@ OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
 class CupyBackend(
-    CupyActivationMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin, CupyPoolingMixin,
-    CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin,
+    CupyPoolingMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 
