@@ -1,8 +1,6 @@
 """The contract of the backends: the same public methods with equal signatures, each documented once."""
 
-import ast
 import inspect
-import pathlib
 
 import pytest
 from support.fake_device import installed
@@ -65,15 +63,3 @@ def test_properties_agree():
         for name in ("update_chunk", "direct_gradient", "flat_alignment", "pool_bytes"):
             assert hasattr(cls, name), (cls, name)
     assert NumpyBackend.xp.__name__ == "numpy" and cupy_backend().xp.__name__ == "cupy"
-
-
-def test_only_the_gpu_backend_and_kernels_import_cupy():
-    root = pathlib.Path(__file__).resolve().parents[2]
-    found = set()
-    for path in [*root.glob("gpukeras/**/*.py"), *root.glob("backends/*.py"), *root.glob("kernels/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else []
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else names
-            if any((n or "").partition(".")[0] in ("cupy", "cupyx") for n in names):
-                found.add(path.relative_to(root).as_posix())
-    assert {p for p in found if not p.startswith("kernels/")} == {"backends/cupy_backend.py"}
