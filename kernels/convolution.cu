@@ -15,6 +15,7 @@ constexpr int THREADS = M / R * (N / S);
 constexpr int LOADS_A = M * K / 4 / THREADS;
 constexpr int LOADS_B = (N * K / 4 + THREADS - 1) / THREADS;
 constexpr int BLOCKS = USE_B;  // that are to fit on a multiprocessor
+constexpr int UNROLL = R * S <= 32 ? 4 : LOADS_A == 1 ? 2 : 1;  // registers are short
 static_assert(M * K / 4 % THREADS == 0, "every thread loads as many packs of A");
 
 struct alignas(16) Slices {
@@ -53,13 +54,11 @@ __device__ __forceinline__ void multiply(const T* __restrict__ x, const T* __res
   const int share = ((depth + K - 1) / K + splits - 1) / splits * K;
   const int start = split * share, stop = min(depth, start + share);
 
-  // What this thread loads: packs of four k of some rows; they all have the same k.
+  // What this thread loads: packs of four k of some rows; they all have the same k. A tap has at
+  // least eight channels.
   const int quad = thread % (K / 4) * 4;
-  Tap tap = {0, 0, 0, 0}, step = tap;
-  if (start < stop) {
-    tap = tap_of(start + quad, inner, g.taps);
-    step = tap_of(K, inner, g.taps);
-  }
+  Tap tap = {0, 0, 0, 0};
+  if (start < stop) tap = tap_of(start + quad, inner, g.taps);
   Pack<T, 4> a[LOADS_A], b[LOADS_B];
   const T* source = x + group * inner;
 
@@ -86,7 +85,7 @@ __device__ __forceinline__ void multiply(const T* __restrict__ x, const T* __res
         if (q < N * K / 4 && at < stop && n < columns) b[i] = load<4>(w + at * filters + group * columns + n);
       }
     }
-    advance(tap, step, inner, g.taps);
+    advance(tap, {K, 0, 0, 0}, inner, g.taps);
   };
   auto store_slice = [&](int buffer) {
 #pragma unroll
@@ -123,7 +122,7 @@ __device__ __forceinline__ void multiply(const T* __restrict__ x, const T* __res
   for (int k = start; k < stop; k += K) {
     const bool more = k + K < stop;
     if (more) load_slice(k + K);
-#pragma unroll
+#pragma unroll UNROLL
     for (int j = 0; j < K; ++j) {
       Pack<float, 4> u[R / 4], v[S / 4];
 #pragma unroll

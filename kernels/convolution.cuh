@@ -137,7 +137,7 @@ __device__ __forceinline__ Tap tap_of(int k, int channels, const int* taps) {
   return t;
 }
 
-// Go on by ``step``: no division.
+// Go on by ``step``, whose parts are at most as large as what they count to: no division.
 __device__ __forceinline__ void advance(Tap& t, const Tap& step, int channels, const int* taps) {
   t.c += step.c;
   t.w += step.w;

@@ -13,6 +13,7 @@ constexpr int THREADS = M / R * (N / S);
 constexpr int BLOCKS = USE_B;  // that are to fit on a multiprocessor
 constexpr int LOADS_A = M * K / 4 / THREADS, LOADS_B = N * K / 4 / THREADS;
 constexpr int AT_ONCE = THREADS / (M / 4);  // places whose packs of A the block loads at once
+constexpr int UNROLL = R * S <= 32 ? 4 : LOADS_A == 1 ? 2 : 1;  // registers are short
 static_assert(M * K / 4 % THREADS == 0 && N * K / 4 % THREADS == 0 && THREADS % (M / 4) == 0,
               "every thread loads as many packs, those of A of one row");
 
@@ -43,21 +44,20 @@ convolution_backward_kernel(const T* __restrict__ x, const T* __restrict__ dy, T
   const bool needed = m < rows;
   const Tap tap = tap_of(needed ? m : 0, inner, g.taps);
   const Reach reach = reach_of(g, tap, channels);
-  Place at[LOADS_A], step = {0, 0, 0, 0};
+  Place at = {0, 0, 0, 0}, step = at;
   if (start < stop) {
-    step = place_of(K, g.places);
-#pragma unroll
-    for (int i = 0; i < LOADS_A; ++i) at[i] = place_of(start + thread / (M / 4) + i * AT_ONCE, g.places);
+    at = place_of(start + thread / (M / 4), g.places);
+    step = place_of(AT_ONCE, g.places);
   }
   Pack<T, 4> a[LOADS_A], b[LOADS_B];
 
   auto load_slice = [&](int k) {
 #pragma unroll
     for (int i = 0; i < LOADS_A; ++i) {
-      Corner corner = corner_of(g, at[i], channels);
+      Corner corner = corner_of(g, at, channels);
       bool found = needed && k + thread / (M / 4) + i * AT_ONCE < stop && inside(g, corner, reach);
       a[i] = found ? load<4>(x + group * inner + corner.offset + reach.offset) : Pack<T, 4>{};
-      advance(at[i], step, g.places);
+      advance(at, step, g.places);
     }
 #pragma unroll
     for (int i = 0; i < LOADS_B; ++i) {
@@ -96,7 +96,7 @@ convolution_backward_kernel(const T* __restrict__ x, const T* __restrict__ dy, T
   for (int k = start; k < stop; k += K) {
     const bool more = k + K < stop;
     if (more) load_slice(k + K);
-#pragma unroll
+#pragma unroll UNROLL
     for (int j = 0; j < K; ++j) {
       Pack<float, 4> u[R / 4], v[S / 4];
 #pragma unroll
