@@ -32,6 +32,21 @@ class ActivationMixin(RowsMixin):
         y += 0.5
         return y
 
+    def bias_activation(self, x, bias, activation=None, out=None):
+        """Return activation(x + bias) for rows of ``x`` (..., U); "relu", "tanh", "sigmoid" or ``None``."""
+        y = self.xp.add(x, bias, out=out)
+        if activation is None:
+            return y
+        return self.xp.tanh(y, out=y) if activation == "tanh" else getattr(self, activation)(y, out=y)
+
+    def fused_activation(self, name: str, x, *settings):
+        """Return an activation in one pass over ``x``; ``None`` where the backend has no such thing."""
+        return None
+
+    def fused_activation_backward(self, name: str, dy, v, *settings):
+        """Return its gradient, or ``None``; ``v`` is the input, of relu, sigmoid and tanh the result."""
+        return None
+
     def softmax(self, x, axis=-1):
         """Return exp(x) / sum(exp(x)) along ``axis`` (an int or a tuple)."""
         xp = self.xp

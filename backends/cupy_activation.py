@@ -29,26 +29,19 @@ class CupyActivationMixin(DenseMixin):
     def _activation(self, x, name, out):
         return elementwise.activation_forward(x, name, out=out)
 
-    # ---- beyond the generic contract ---
-    def fused_activation(self, name: str, x, *settings):
-        """Return an activation of ``kernels.elementwise.ACTIVATIONS`` in one pass; ``None``: none fits."""
+    # ---- activations of ``kernels.elementwise.ACTIVATIONS`` ---
+    def fused_activation(self, name, x, *settings):
         return elementwise.activation_forward(x, name, *settings) if elementwise.takes(x) else None
 
-    def fused_activation_backward(self, name: str, dy, v, *settings):
-        """Return its gradient; ``v`` is the input, of relu, sigmoid and tanh the result."""
+    def fused_activation_backward(self, name, dy, v, *settings):
         if dy.shape != v.shape or not elementwise.takes(v, dy):
             return None
         return elementwise.activation_backward(dy, v, name, *settings)
 
     def bias_activation(self, x, bias, activation=None, out=None):
-        """Return activation(x + bias) for the rows of ``x`` (M, U), in ``out``, which may be ``x``."""
-        name = activation or "linear"
-        if not elementwise.takes(x, bias, out) or (out is not None and not out.flags.c_contiguous):
-            y = self.xp.add(x, bias, out=out)
-            if name == "tanh":
-                return self.xp.tanh(y, out=y)
-            return y if name == "linear" else getattr(self, name)(y, out=y)
-        return elementwise.bias_activation(x, bias, name, out=out)
+        if not _fits(x, out) or bias.dtype != x.dtype:
+            return super().bias_activation(x, bias, activation, out)
+        return elementwise.bias_activation(x, bias, activation or "linear", out=out)
 
 
 def _fits(x, out) -> bool:

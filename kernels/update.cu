@@ -223,7 +223,8 @@ ftrl_update(
     for (int k = 0; k < W; ++k) {
       float d = slope.values[k], w = weight.values[k];
       float before = power_of(sum.values[k], power);
-      sum.values[k] += d * d;
+      // Rounded as NumPy rounds: the difference of the powers loses digits, on both devices the same.
+      sum.values[k] = __fadd_rn(sum.values[k], __fmul_rn(d, d));
       float after = power_of(sum.values[k], power);
       float l = linear.values[k] - (after - before) / rate * w + d + shrinkage * w;
       linear.values[k] = l;
