@@ -20,7 +20,7 @@ from .translate import Kernel, translate
 HERE = pathlib.Path(__file__).parent
 COMPILER = os.environ.get("CXX_EMULATOR", "g++")
 COMMON = (
-    "-std=c++17", "-g1", "-fPIC", "-fno-strict-aliasing", "-fno-math-errno", "-fno-threadsafe-statics",
+    "-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-fno-strict-aliasing", "-fno-math-errno", "-fno-threadsafe-statics",
     "-fno-exceptions", "-w",
 )
 TRAPS = ("-fsanitize=bounds-strict,alignment,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")

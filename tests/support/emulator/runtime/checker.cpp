@@ -216,11 +216,17 @@ extern "C" {
   void __tsan_##name##bytes(void* address) { \
     access(reinterpret_cast<uintptr_t>(address), bytes, kind, __builtin_return_address(0)); \
   }
+// Volatile accesses are relaxed atomic ones, as in CUDA's memory model.
+#define VOLATILE(name, bytes, kind) \
+  void __tsan_volatile_##name##bytes(void* address) { \
+    access(reinterpret_cast<uintptr_t>(address), bytes, kind, __builtin_return_address(0)); \
+    if (current && !in_stacks(reinterpret_cast<uintptr_t>(address))) order_atomic(address, kind); \
+  } \
+  void __tsan_unaligned_volatile_##name##bytes(void* address) { __tsan_volatile_##name##bytes(address); }
 #define HOOKS(bytes) \
   HOOK(read, bytes, Access::read) HOOK(write, bytes, Access::write) \
   HOOK(unaligned_read, bytes, Access::read) HOOK(unaligned_write, bytes, Access::write) \
-  HOOK(volatile_read, bytes, Access::read) HOOK(volatile_write, bytes, Access::write) \
-  HOOK(unaligned_volatile_read, bytes, Access::read) HOOK(unaligned_volatile_write, bytes, Access::write)
+  VOLATILE(read, bytes, Access::atomic_read) VOLATILE(write, bytes, Access::atomic_write)
 HOOKS(1) HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
 
 static void range(void* from, unsigned long bytes, Access kind, void* site) {

@@ -28,7 +28,7 @@ void landing() { fiber_abandon(); }
 void handle(int number, siginfo_t* info, void* context_) {
   auto* context = static_cast<ucontext_t*>(context_);
   auto& registers = context->uc_mcontext.gregs;
-  if (!current || !pthread_equal(pthread_self(), launching)) {  // none of ours: as if we were not here
+  if (!current || launch.failed || !pthread_equal(pthread_self(), launching)) {  // none of a kernel
     signal(number, SIG_DFL);
     return;
   }
@@ -39,7 +39,7 @@ void handle(int number, siginfo_t* info, void* context_) {
     const char* what = registers[REG_ERR] & 2 ? "write" : "read";
     std::string place;
     if (in_stacks(address)) snprintf(text, sizeof text, "stack overflow: local arrays of a thread over 60 KB");
-    else if (memory_describe(address, place))
+    else if (shared_describe(address, place) || memory_describe(address, place))
       snprintf(text, sizeof text, "%s %s at %s pc=%p", place.find("const argument") != std::string::npos ?
                "invalid" : "out-of-bounds", what, place.c_str(), pc);
     else snprintf(text, sizeof text, "invalid %s at address %p, near no argument pc=%p", what, info->si_addr, pc);
@@ -47,13 +47,10 @@ void handle(int number, siginfo_t* info, void* context_) {
     snprintf(text, sizeof text, "%s pc=%p", number == SIGFPE ? "integer division by zero" :
              "trap: index outside a declared array, misaligned vector access, or integer division by zero", pc);
   }
-  if (!launch.failed) launch.error = where() + text;
+  launch.error = where() + text;
   launch.failed = true;
-  // Go on in landing(), on the stack of the fiber (below what may be in use), as if it had been called.
-  const auto pointer = static_cast<uintptr_t>(registers[REG_RSP]);
-  if (!in_stacks(reinterpret_cast<uintptr_t>(info->si_addr)))
-    registers[REG_RSP] = static_cast<greg_t>(((pointer - 1024) & ~uintptr_t(15)) - 8);
-  else registers[REG_RSP] = static_cast<greg_t>(((pointer + 16 * 1024) & ~uintptr_t(15)) - 8);
+  // Go on in landing(), as if it had been called; what was on the fiber's stack is given up.
+  registers[REG_RSP] = static_cast<greg_t>(stack_top(*current) - 8);
   registers[REG_RIP] = reinterpret_cast<greg_t>(&landing);
 }
 }  // namespace

@@ -6,6 +6,7 @@
 namespace {
 constexpr size_t STACK = 64 * 1024;          // the lowest page of each is a guard
 constexpr int MOST_STACKS = 16 * 1024;
+constexpr size_t LEAD = 1024 * 1024;         // below the first stack, for what overflows it
 
 unsigned char* stacks = nullptr;
 std::vector<int> free_stacks;
@@ -38,12 +39,14 @@ emulator_switch:
 
 void stacks_reserve() {
   if (stacks) return;
-  stacks = static_cast<unsigned char*>(mmap(nullptr, STACK * MOST_STACKS, PROT_READ | PROT_WRITE,
-                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  auto* memory = static_cast<unsigned char*>(mmap(nullptr, LEAD + STACK * MOST_STACKS, PROT_READ | PROT_WRITE,
+                                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  mprotect(memory, LEAD, PROT_NONE);
+  stacks = memory + LEAD;
 }
 
 bool in_stacks(uintptr_t address) {
-  return address - reinterpret_cast<uintptr_t>(stacks) < STACK * MOST_STACKS;
+  return address - reinterpret_cast<uintptr_t>(stacks - LEAD) < LEAD + STACK * MOST_STACKS;
 }
 
 void stacks_reset() {
@@ -64,6 +67,10 @@ static int stack_take() {
   int found = free_stacks.back();
   free_stacks.pop_back();
   return found;
+}
+
+uintptr_t stack_top(const Thread& thread) {
+  return reinterpret_cast<uintptr_t>(stacks) + STACK * (thread.stack + 1);
 }
 
 void stack_release(Thread& thread) {

@@ -90,8 +90,8 @@ void put(Placed& place, bool at_start) {
   place.memory = pages + start;
   const size_t end = start + place.bytes;
   // Canaries next to the array; the pages are often much larger than small arrays.
-  std::memset(pages + start - std::min<size_t>(start, 256), CANARY, std::min<size_t>(start, 256));
-  std::memset(pages + end, CANARY, std::min<size_t>(body - end, 256));
+  put_canaries(place.memory - std::min<size_t>(start, 256), std::min<size_t>(start, 256));
+  put_canaries(pages + end, std::min<size_t>(body - end, 256));
   std::memcpy(place.memory, place.host, place.bytes);
   if (place.constant) mprotect(pages, body, PROT_READ);
 }
@@ -102,13 +102,13 @@ void check_canaries(const Placed& place) {
   const size_t lead = std::min<size_t>(place.memory - before, 256);
   const size_t rest = std::min<size_t>(before + place.mapping.bytes - after, 256);
   for (size_t i = 1; i <= lead; i++)
-    if (place.memory[-static_cast<long>(i)] != CANARY) {
+    if (place.memory[-static_cast<long>(i)] != canary(place.memory - i)) {
       emulator_error("out-of-bounds write at byte offset -%zu of '%s' (%zu bytes), found after the launch", i,
                      place.name.c_str(), place.bytes);
       return;
     }
   for (size_t i = 0; i < rest; i++)
-    if (after[i] != CANARY) {
+    if (after[i] != canary(after + i)) {
       emulator_error("out-of-bounds write at byte offset %zu of '%s' (%zu bytes), found after the launch",
                      place.bytes + i, place.name.c_str(), place.bytes);
       return;

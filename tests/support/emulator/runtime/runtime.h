@@ -25,7 +25,11 @@ constexpr int MOST_THREADS = 1024;           // of one block
 constexpr unsigned ALL_LANES = 0xffffffffu;
 constexpr size_t PAGE = 4096;
 constexpr unsigned char RUBBISH = 0xFF;      // NaN in every floating type, -1 in every signed one
-constexpr unsigned char CANARY = 0xA5;       // around memory: nobody may change it
+// Around memory: nobody may change it, and who reads it gets a NaN of any floating type, or a bad index.
+inline unsigned char canary(const unsigned char* at) { return reinterpret_cast<uintptr_t>(at) & 1 ? 0xFF : 0xFE; }
+inline void put_canaries(unsigned char* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) from[i] = canary(from + i);
+}
 
 struct Index { unsigned x, y, z; };
 
@@ -145,6 +149,7 @@ void fiber_resume(Thread&);
 void fiber_yield();                          // back to the scheduler
 [[noreturn]] void fiber_abandon();
 void stack_release(Thread&);
+uintptr_t stack_top(const Thread&);
 
 // ---- scheduler
 void run_grid();
@@ -154,6 +159,7 @@ Thread* next_fresh();                        // may run on the stack of the one 
 // ---- shared memory
 void shared_begin(Block&);
 void shared_end(Block&);
+bool shared_describe(uintptr_t address, std::string& text);
 void copies_drop(Thread&);
 
 // ---- memory

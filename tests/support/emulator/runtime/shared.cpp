@@ -44,13 +44,13 @@ void shared_begin(Block& block) {
   if (!bytes) return;
   unsigned char* start = dynamic_start(block);
   std::memset(start, RUBBISH, bytes);
-  std::memset(start + bytes, CANARY, rounded(bytes, 16) - bytes);
+  put_canaries(start + bytes, rounded(bytes, 16) - bytes);
   if (checking) shared_region(block, start, bytes, "dynamic shared memory");
 }
 
 static void check_canaries(const unsigned char* from, size_t bytes, const char* name) {
   for (size_t i = 0; i < bytes; i++)
-    if (from[i] != CANARY) {
+    if (from[i] != canary(from + i)) {
       emulator_error("a thread of this block wrote %zu bytes past the end of %s", i, name);
       return;
     }
@@ -61,6 +61,16 @@ void shared_end(Block& block) {
   if (bytes) check_canaries(dynamic_start(block) + bytes, rounded(bytes, 16) - bytes, "dynamic shared memory");
   for (const SharedArray& array : block.arrays) check_canaries(array.memory + array.bytes, GAP / 2, array.name);
   if (block.static_declared > launch.static_shared) launch.static_shared = block.static_declared;
+}
+
+// Say where an address lies, if it is at a guard page of dynamic shared memory.
+bool shared_describe(uintptr_t address, std::string& text) {
+  const auto map = reinterpret_cast<uintptr_t>(block_now->dynamic_map);
+  const size_t bytes = launch.request->dynamic_shared;
+  if (!bytes || address < map - PAGE || address >= map + block_now->dynamic_mapped + PAGE) return false;
+  const long offset = static_cast<long>(address - reinterpret_cast<uintptr_t>(dynamic_start(*block_now)));
+  text = "byte offset " + std::to_string(offset) + " of dynamic shared memory (" + std::to_string(bytes) + " bytes)";
+  return true;
 }
 
 // ---- asynchronous copies -------------------------------------------------------------------------
@@ -103,7 +113,7 @@ void* emulator_shared(const void* site, size_t bytes, size_t alignment, const ch
                    block.static_declared, launch.request->dynamic_shared, launch.request->shared_limit);
   unsigned char* memory = block.static_memory + start;
   std::memset(memory, RUBBISH, bytes);
-  std::memset(memory + bytes, CANARY, GAP);
+  put_canaries(memory + bytes, GAP);
   block.static_used = start + bytes + GAP / 2;
   block.arrays.push_back({site, name, memory, bytes});
   if (checking) shared_region(block, memory, bytes, name);
