@@ -17,9 +17,12 @@ import re
 FILE = pathlib.Path(__file__).with_suffix(".json")
 MODULES = (
     "cupy", "cupy.linalg", "cupy.fft", "cupy.random", "cupy.cuda", "cupy.cuda.runtime",
-    "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy.special",
+    "cupy.cuda.driver", "cupy.cuda.compiler", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy.special",
 )
-CLASSES = ("cupy.ndarray", "cupy.random.Generator", "cupy.cuda.Device")
+CLASSES = (
+    "cupy.ndarray", "cupy.random.Generator", "cupy.cuda.Device", "cupy.cuda.Stream", "cupy.cuda.Event",
+    "cupy.cuda.Graph", "cupy.cuda.MemoryPool", "cupy.RawKernel", "cupy.RawModule",
+)
 
 
 @functools.cache
@@ -35,23 +38,32 @@ def stored() -> dict:
 
 def collect() -> dict:
     """Return the same of the CuPy that is installed."""
-    import importlib
-
     import cupy
 
     found: dict = {"version": cupy.__version__}
     for name in MODULES:
-        module = importlib.import_module(name)
+        module = _found(name)
         found[name] = {n: _entry(getattr(module, n)) for n in sorted(dir(module)) if not n.startswith("_")}
     for name in CLASSES:
         home, _, leaf = name.rpartition(".")
-        cls = getattr(importlib.import_module(home), leaf)
+        cls = getattr(_found(home), leaf)
         found[name] = {n: _entry(getattr(cls, n)) for n in sorted(dir(cls)) if not n.startswith("_")}
         found[home][leaf] = {}  # some modules make their classes on demand and do not list them
     return {
         room: names if isinstance(names, str) else dict(sorted(names.items()))
         for room, names in found.items()
     }
+
+
+def _found(name: str):
+    """Return a module; some cannot be imported by the name under which they are known."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        home, _, leaf = name.rpartition(".")
+        return getattr(importlib.import_module(home), leaf)
 
 
 def _entry(thing) -> dict:

@@ -653,12 +653,26 @@ def _empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     return ndarray._of(_rubbish(like))
 
 
+class _Position:
+    """Where a generator stands: on the device an array, here the state of NumPy's generator."""
+
+    def __init__(self, bits):
+        self._bits = bits
+
+    def copy(self):
+        return self._bits.state
+
+    def __setitem__(self, key, value):
+        self._bits.state = value
+
+
 class _Generator:
     """Draws of ``numpy.random.Generator``, with the parameters of CuPy's and results on the device."""
 
     def __init__(self, bit_generator):
         self._generator = np.random.Generator(np.random.SFC64(bit_generator.seed))
         self._device = state.device
+        self.bit_generator = types.SimpleNamespace(_state=_Position(self._generator.bit_generator))
 
     def __getattr__(self, name):
         if name.startswith("_"):
@@ -728,7 +742,7 @@ def make() -> dict[str, types.ModuleType]:
     runtime = _Module("cupy.cuda.runtime", types.SimpleNamespace(), {
         "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": _getDeviceCount,
         "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30),
-        "getDevice": lambda: state.device,
+        "getDevice": lambda: state.device, "driverGetVersion": lambda: 13000, "runtimeGetVersion": lambda: 12090,
     })
     driver = _Module("cupy.cuda.driver", types.SimpleNamespace(), {"CUDADriverError": CUDADriverError})
     compiler = _Module("cupy.cuda.compiler", types.SimpleNamespace(), {"CompileException": CompileException})
@@ -740,6 +754,8 @@ def make() -> dict[str, types.ModuleType]:
         "MemoryPointer": fake_streams.MemoryPointer, "set_allocator": fake_streams.set_allocator,
         "get_allocator": fake_streams.get_allocator, "using_allocator": fake_streams.using_allocator,
         "alloc": lambda size: fake_streams.get_allocator()(size),
+        "memory": types.SimpleNamespace(OutOfMemoryError=fake_streams.OutOfMemoryError),
+        "set_pinned_memory_allocator": lambda allocator=None: None,
     })
     tricks = _Module("cupy.lib.stride_tricks", np.lib.stride_tricks)
     special = {
@@ -748,6 +764,7 @@ def make() -> dict[str, types.ModuleType]:
         "empty_like": _empty_like, "matmul": _matmul, "cuda": cuda,
         "linalg": _Module("cupy.linalg", np.linalg), "RawModule": RawModule, "RawKernel": RawKernel,
         "get_default_memory_pool": lambda: fake_streams.DEFAULT_POOL,
+        "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(malloc=None),
         "fft": _Module("cupy.fft", np.fft), "lib": types.SimpleNamespace(stride_tricks=tricks),
         "random": _Module("cupy.random", types.SimpleNamespace(),
                           {"Generator": _Generator, "Philox4x3210": _Philox}),
@@ -763,8 +780,7 @@ def make() -> dict[str, types.ModuleType]:
         "rsqrt": ufunc("rsqrt", stored()["cupyx"]["rsqrt"], lambda x: 1 / np.sqrt(x)),
     })
     _bind_methods(lambda name: getattr(cupy, name))
-    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime,
-            "cupy.cuda.driver": driver, "cupy.cuda.compiler": compiler, "cupyx": cupyx,
+    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupyx": cupyx,
             "cupyx.scipy": scipy, "cupyx.scipy.special": scipy_special}
 
 

@@ -211,12 +211,17 @@ class OutOfMemoryError(MemoryError):
 DEFAULT_POOL = MemoryPool()  # its arrays lie in NumPy's own memory
 
 
+_default = [DEFAULT_POOL.malloc]  # or a function around it, named by its ``__wrapped__``
+
+
 def set_allocator(allocator=None) -> None:
-    _state.allocator = None if allocator == DEFAULT_POOL.malloc else allocator
+    if getattr(allocator, "__wrapped__", allocator) == DEFAULT_POOL.malloc:
+        _default[0], allocator = allocator, None
+    _state.allocator = allocator
 
 
 def get_allocator():
-    return _state.allocator or DEFAULT_POOL.malloc
+    return _state.allocator or _default[0]
 
 
 @contextlib.contextmanager
@@ -240,7 +245,10 @@ def empty(shape, dtype, order="C") -> np.ndarray:
         if capture.capturing():
             capture.refuse("an allocation from the default memory pool (its memory is handed to others later; "
                            "capture inside cupy.cuda.using_allocator(pool.malloc) with a pool kept with the graph)")
-        return np.empty(shape, dtype, order)
+        found = np.empty(shape, dtype, order)
+        if DEFAULT_POOL.get_limit():
+            get_allocator()(found.nbytes)  # may have no room for it
+        return found
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     pointer = _state.allocator(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
