@@ -22,7 +22,7 @@ from gpukeras.dtypes import floatx, set_floatx
 
 __all__ = [
     "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
-    "enable_interactive_logging", "epsilon", "floatx", "get_device", "get_threads", "image_data_format",
+    "enable_interactive_logging", "epsilon", "explain", "floatx", "get_device", "get_threads", "image_data_format",
     "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
     "set_floatx", "set_image_data_format", "set_threads", "set_winograd", "skip_zeros", "winograd",
     "zeros_skipped",
@@ -143,6 +143,37 @@ def set_threads(count: int | None) -> None:
 def get_threads() -> int:
     """Return how many threads large work is split over on the processor (see ``set_threads``)."""
     return _threads.get_threads()
+
+
+def explain(model=None) -> str:
+    """Say how training steps run, and why not faster.
+
+    A step that is made of this library's parts is recorded after a few ordinary ones and then replayed, on a
+    GPU as a CUDA graph. What cannot be recorded runs as it stands, more slowly and with the same results.
+
+    Parameters
+    ----------
+    model : Model, optional
+        All that are compiled, unless given.
+
+    Returns
+    -------
+    str
+        A few lines that show themselves as text: for each model the shapes of batches that it was trained on,
+        and how steps on them run, with the reason where they are ordinary ones.
+
+    Examples
+    --------
+    >>> import gpukeras as keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="line")
+    >>> model.compile("sgd", "mse", run_eagerly=True)
+    >>> print(keras.config.explain(model))
+    new arrays go to cpu: the CPU
+    line: ordinary steps, as run_eagerly=True
+    """
+    from gpukeras.models.captured import explain as explained
+
+    return explained(model)
 
 
 def set_winograd(enabled: bool) -> None:

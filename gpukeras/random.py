@@ -14,12 +14,15 @@ In every function ``seed`` may be
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import threading
 
 import numpy as np
 
 from gpukeras import backends, dtypes
+from gpukeras.backends.program import CannotRecord
 from gpukeras.registry import Registry
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, Variable, to_array
@@ -82,8 +85,47 @@ def _words(seed) -> list[int]:
     return [int(seed) & _WORD]
 
 
+class _Noticing(threading.local):
+    drawn: list | None = None  # what ``noticed`` collects in this thread
+
+
+_NOTICING = _Noticing()
+
+
+@contextlib.contextmanager
+def noticed():
+    """Collect the generators that noise is drawn from inside the ``with`` block, for who repeats the draws.
+
+    Yields
+    ------
+    list of (seed, Backend, generator)
+
+    Raises
+    ------
+    CannotRecord
+        Where something draws from a fixed seed: each repetition would have to start anew.
+    """
+    _NOTICING.drawn = found = []
+    try:
+        yield found
+    finally:
+        _NOTICING.drawn = None
+
+
 def device_generator(backend, seed=None):
     """Return the noise generator for ``seed`` on ``backend`` (see the top of this file)."""
+    drawn = _NOTICING.drawn
+    if drawn is None:
+        return _device_generator(backend, seed)
+    if seed is not None and not isinstance(seed, SeedGenerator):
+        raise CannotRecord("noise is drawn from a fixed seed in every step")
+    found = _device_generator(backend, seed)
+    if not any(found is generator for *_, generator in drawn):
+        drawn.append((seed, backend, found))
+    return found
+
+
+def _device_generator(backend, seed):
     if seed is None:
         found = _SOURCES.devices.get(backend.name)
         if found is None:

@@ -1,8 +1,9 @@
-"""The training step of a small model, recorded once and replayed without the Python in between.
+"""The training step, recorded once and replayed without the Python in between.
 
-Keras compiles ``train_step``; here, on the CPU, its array calls are recorded (``backends.program``) after a
-few ordinary steps, compared with one more ordinary step, and from then on replayed: forward pass, loss,
-gradients, metrics, and the optimizer's update where it is its rule alone.
+Keras compiles ``train_step``; here it is recorded after a few ordinary steps, compared with one more ordinary
+step, and from then on replayed: forward pass, loss, gradients, metrics, and the optimizer's update where it is
+its rule alone. On a CPU the record is a list of NumPy calls (``models.program_step``), for small models only; on
+a GPU it is a CUDA graph (``models.graph_step``).
 
 As in Keras, Python code inside the step runs only while it is being recorded, and ``run_eagerly=True`` turns
 that off. Only models made of this library's own parts are recorded: a layer, loss or metric of the user's may
@@ -11,21 +12,22 @@ do anything in Python.
 
 from __future__ import annotations
 
-from typing import Any
+import types
+import weakref
 
 import numpy as np
 
-from gpukeras import backends, tensor
-from gpukeras.backends.program import CannotRecord, Recording, plain
-from gpukeras.callbacks.logs import Logs
-from gpukeras.random import device_generator
+from gpukeras import backends, tree
+from gpukeras.backends.program import CannotRecord
+from gpukeras.models.replay import Replay
 from gpukeras.registry import is_own
-from gpukeras.sparse import DeferredVariable, RowTensor
+from gpukeras.symbolic import OpCall
 from gpukeras.tensor import Tensor
 
 WARM_UP = 3  # ordinary steps on a batch shape before it is recorded
-LIMIT = 1 << 24  # bytes of results in a recorded step; Python is a small part of larger ones
 MOST = 4  # batch shapes recorded per model
+SHOWN = 8  # batch shapes that ``explain`` lists per model
+COMPILED: weakref.WeakSet = weakref.WeakSet()  # models, for ``explain``
 
 
 class CapturedStep:
@@ -35,265 +37,258 @@ class CapturedStep:
     ----------
     model : Model
         Compiled; its ``train_step`` is the library's.
+
+    Attributes
+    ----------
+    programs : dict
+        By batch shape: how often it was seen, then its ``Replay``, or why there is none.
+    latest : Replay or None
+        The one that ran last.
+    places : dict of int to list
+        By number of samples: where a replay wants its batch.
+    odd : str or None
+        What was the matter with a batch that has no shape to record.
     """
 
     def __init__(self, model):
         self.model = model
-        self.programs: dict = {}  # by batch shape: how often it was seen, then its program or None
-        self.latest: _Program | None = None
-        self.places: dict[int, list] = {}  # by number of samples: where a program wants its batch
+        self.memory = None  # of the device, for all graphs of this model
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: what was recorded is not valid any more."""
+        self.programs: dict = {}
+        self.latest: Replay | None = None
+        self.places: dict[int, list] = {}
+        self.odd: str | None = None
+
+    def __reduce__(self):
+        return CapturedStep, (self.model,)  # a copy of a model records for itself
 
     def __call__(self, data):
         found = self.latest
-        if found is not None and type(data) is tuple and type(data[0]) is Tensor and (
-            data[0].array is found.inputs[0] and found.valid()
-        ):
-            return found.step(data)  # the batch was gathered for this program
+        if found is not None and _first_array(data) is found.inputs[0] and found.valid():
+            return found.step(data)  # the batch was gathered for this record
         key = _signature(data)
+        if type(key) is str:
+            self.odd = key
+            return self.model.train_step(data)
         found = self.programs.get(key, 0)
-        if type(found) is _Program:
+        if isinstance(found, Replay):
             if not found.valid():
-                self.programs.clear()
-                self.places.clear()
-                self.latest = None
+                self.forget()
             elif found.proven:
                 self.latest = found
                 return found.step(data)
             else:
-                same, logs = found.prove(data)
-                if same:
-                    self.places[len(found.inputs[0])] = found.inputs
-                else:
-                    self.programs[key] = None
-                return logs
-        elif found is not None and key is not None:
+                return self._prove(key, found, data)
+        elif type(found) is int:
             if found < WARM_UP or len(self.programs) > MOST:
                 self.programs[key] = found + 1
-            elif not capturable(self.model):
-                self.programs[key] = None
             else:
-                self.programs[key], logs = _record(self.model, data)
+                logs = self._record(key, data)
                 if logs is not None:
                     return logs
         return self.model.train_step(data)
 
+    def _record(self, key, data):
+        """Record a step; return its logs if it was trained on the way."""
+        backend, problem = backends.current(), hindrance(self.model)
+        if problem is None:
+            if backend is backends.CPU:
+                from gpukeras.models.program_step import record as recorder
+            else:
+                from gpukeras.models.graph_step import capture as recorder
 
-def capturable(model) -> bool:
-    """Tell whether the step of ``model`` consists of the library's own parts, on this device."""
-    from gpukeras.models.model import Model
-    from gpukeras.models.training import Trainer
+                self.memory = self.memory or backend.graph_memory()
+            try:
+                self.programs[key], logs = recorder(self.model, data, self.memory)
+                return logs
+            except CannotRecord as error:
+                problem = str(error)
+        self.programs[key] = problem
+        return None
 
-    cls = type(model)
-    stock = ("compute_loss", "compute_metrics", "get_metrics_result", "metrics")
-    if any(getattr(cls, n) is not getattr(Trainer, n) for n in stock):
-        return False
-    if cls.call is not Model.call or model._graph is None or model._extra_losses:
-        return False
-    if backends.current() is not backends.CPU or model.optimizer.may_overflow or not is_own(model.optimizer):
-        return False
-    if any(layer._loss_functions or layer.activity_regularizer for layer in model._flatten_layers()):
-        return False
-    for operation in model._graph.operations:
-        if not getattr(operation, "capturable", False) or not is_own(operation):
-            return False
-        if not is_own(getattr(operation, "activation", operation)):
-            return False
-    loss, metrics = model._compile_loss, model._compile_metrics
-    parts = [function for function, _, _ in loss._parts or ()] if loss is not None else []
-    parts += metrics.metrics if metrics is not None else []
-    return bool(parts) and all(is_own(p) and is_own(getattr(p, "fn", p)) and is_own(getattr(p, "_fn", p))
-                               for p in parts if p is not None)
+    def _prove(self, key, found, data):
+        problem, logs = found.prove(data)
+        if problem is None:
+            self.places[len(found.inputs[0])] = [place for place in found.inputs if place is not None]
+        else:
+            self.programs[key] = problem
+        return logs
 
 
-def _parts(data) -> tuple:
-    return data if type(data) is tuple else (data,)
+# ---- what a batch is ------------------------------------------------------------------------------------
+def _first_array(data):
+    """Return the array of the first tensor of a batch, where that is quickly told."""
+    first = data[0] if type(data) is tuple else data
+    if type(first) is not Tensor:
+        first = tree.flatten(first)[0]
+    return first.array if type(first) is Tensor else None
 
 
 def _signature(data):
-    """Return the shapes and dtypes of a batch, or ``None`` where it is not made of plain tensors."""
+    """Return the shapes and dtypes of a batch, or in words what is the matter with it."""
+    cpu = backends.current() is backends.CPU
+    parts = data if type(data) is tuple else (data,)
     found: list = []
-    for part in _parts(data):
+    for part in parts:
         if part is None:
             found.append(None)
-        elif type(part) is Tensor and type(part.array) is np.ndarray and part._keras_mask is None:
-            found.append((part.array.shape, part.array.dtype.char))
+        elif isinstance(part, Tensor):
+            found.append(_of_tensor(part))
+        elif cpu:
+            return "there are several inputs or outputs"
         else:
-            return None
-    return tuple(found)
+            found += [None if leaf is None else _of_tensor(leaf) for leaf in tree.flatten(part)]
+            found.append(tuple(part) if isinstance(part, dict) else len(part))
+    return next((entry for entry in found if type(entry) is str), tuple(found))
 
 
-# ---- recording ------------------------------------------------------------------------------------------
-def _record(model, data) -> tuple:
-    """Train on one batch and record how.
-
-    Returns
-    -------
-    program : _Program or None
-        ``None`` where the step cannot be recorded; then nothing has been trained either.
-    logs : mapping
-    """
-    batch = _parts(data)
-    inputs = [None if part is None else part.array.copy() for part in batch]
-    state = changed_variables(model)
-    before = [v.array.copy() for v in state]
-    known = list({id(v): v for v in (*model.variables, *state) if type(v) is not DeferredVariable}.values())
-    arrays = [v.array for v in known]
-    recording = Recording(LIMIT)
-    try:
-        with recording:
-            for variable in known:
-                variable.array = recording.follow(variable.array)
-            followed = [None if a is None else Tensor(recording.follow(a)) for a in inputs]
-            x, y, sample_weight = (*followed, None, None)[:3]
-            y_pred, gradients = model._differentiate(x, y, sample_weight)
-            model.compute_metrics(x, y, y_pred, sample_weight)
-            gradients = _placed(model, gradients)
-    except CannotRecord:
-        for variable, value in zip(state, before):
-            variable.array[...] = value
-        return None, None
-    finally:
-        for variable, array in zip(known, arrays):
-            variable.array = array
-    update = _record_update(model.optimizer, recording, gradients)
-    if update is None:
-        model.optimizer.apply(gradients, model._trained_variables())
-    return _Program(model, recording, inputs, gradients, update), model.get_metrics_result()
+def _of_tensor(leaf):
+    if type(leaf) is not Tensor:
+        return "the input is sparse" if isinstance(leaf, Tensor) else "a batch holds something else than tensors"
+    array = leaf.array
+    if type(array) is not np.ndarray and leaf.backend is not backends.current():
+        return f"the batch lies on {leaf.device}, the current device is {backends.current().name}"
+    if leaf._keras_mask is not None:
+        return "the input has a mask"
+    return array.shape, array.dtype.char
 
 
-def _record_update(optimizer, recording, gradients):
-    """Update the weights and record how, if the optimizer lets it; return (plan, place of the rate)."""
-    plan = optimizer.plan_to_record()
-    if plan is None or any(gradients[k].array is not view for k, view in plan.copies):
-        return None
-    rate = np.full((), optimizer.next_flat_rate(), plan.runs[0].p.dtype)
-    memory = [a for run in plan.runs for a in (run.p, *run.slots.values())]
-    before, length = [a.copy() for a in memory], len(recording.calls)
-    follow = recording.follow
-    try:
-        with recording:
-            for run in plan.runs:
-                slots = {name: follow(slot) for name, slot in run.slots.items()}
-                optimizer.update_flat(run.backend, follow(run.p), follow(run.g), slots, follow(rate))
-    except CannotRecord:
-        for array, value in zip(memory, before):
-            array[...] = value
-        del recording.calls[length:]
-        return None
-    optimizer.count_recorded(plan)
-    return plan, rate
+# ---- what may be recorded -------------------------------------------------------------------------------
+def hindrance(model) -> str | None:
+    """Return why the step of ``model`` may not be recorded on the current device, or ``None``."""
+    from gpukeras.models.model import Model
+    from gpukeras.models.training import Trainer
+
+    cls, backend = type(model), backends.current()
+    for name in ("train_step", "compute_loss", "compute_metrics", "get_metrics_result", "metrics"):
+        if getattr(cls, name) is not getattr(Trainer, name):
+            return f"{cls.__name__} has a {name} of its own"
+    if model.run_eagerly:
+        return "run_eagerly=True"
+    if cls.call is not Model.call or model._graph is None:
+        return f"{cls.__name__} is neither sequential nor functional: its call may do anything in Python"
+    if backend is not backends.CPU and not backend.captures:
+        return f"{backend.name} captures no graphs"
+    if any(v.backend is not backend for v in model._trained_variables()):
+        return f"its weights do not lie on {backend.name}"
+    if model.optimizer.may_overflow:
+        return f"{type(model.optimizer).__name__} looks at every gradient from the host"
+    if not is_own(model.optimizer):
+        return f"the optimizer {type(model.optimizer).__name__} is not of this library"
+    if model._extra_losses:
+        return "add_loss was called on it"
+    for layer in model._flatten_layers():
+        if layer._loss_functions or layer.activity_regularizer:
+            return f"layer {layer.name!r} adds a loss"
+    problem = _on_host(model._graph) if backend is backends.CPU else _on_device(model._graph)
+    return problem or _in_loss_or_metrics(model)
 
 
-def _placed(model, gradients) -> list:
-    """Copy gradients to where the optimizer wants them, as part of the recording; return the tensors."""
-    if not gradients or any(g is None for g in gradients):
-        raise CannotRecord("a weight has no gradient")
-    variables = model._trained_variables()
-    places = model.optimizer.gradient_places(variables)
-    found: list[Tensor] = []
-    for gradient, variable in zip(gradients, variables):
-        if type(gradient) is RowTensor:  # every replay gives it the rows of its batch
-            found.append(gradient)
+def _on_host(graph) -> str | None:
+    """Return which operation of a model is not array calls alone, or a user's."""
+    for operation in graph.operations:
+        if not is_own(operation) or not is_own(getattr(operation, "activation", operation)):
+            return _foreign(operation)
+        if not getattr(operation, "capturable", False):
+            return f"{operation.name!r} ({type(operation).__name__}) is not one of the layers that are recorded"
+    return None
+
+
+def _on_device(graph) -> str | None:
+    """Return which operation of a model is a user's, or keeps something in Python from step to step."""
+    for node in graph.nodes:
+        if any(isinstance(leaf, types.FunctionType) for leaf in tree.flatten((node.args, node.kwargs))):
+            return f"{node.operation.name!r} is given a function"
+    for operation in graph.operations:
+        if isinstance(operation, OpCall):
+            if not is_own(operation.op):
+                return _foreign(operation)
             continue
-        array = gradient.array
-        place = places.get(variable.uid)
-        if place is not None and plain(array) is not place and array is not place:
-            np.copyto(place, array)
-            array = place
-        found.append(Tensor(plain(array)))
-    return found
+        for layer in (operation, *operation._flatten_layers()):
+            if not is_own(type(layer)) or not all(map(is_own, _functions(layer))):
+                return _foreign(layer)
+            if getattr(layer, "stateful", False):
+                return f"layer {layer.name!r} keeps states between batches"
+    return None
 
 
-def changed_variables(model) -> list:
-    """Return the variables that a step changes besides the weights: averages, metrics."""
-    found = [*model.non_trainable_variables]
-    for metric in model._metric_list():
-        found += metric.variables
-    return list({id(v): v for v in found}.values())
-
-
-# ---- replaying ------------------------------------------------------------------------------------------
-class _Program:
-    """One recorded step for one batch shape.
-
-    Attributes
-    ----------
-    calls : list of callable
-    inputs : list of array
-        Where the batch goes.
-    gradients : list of Tensor
-        Where the gradients come out: the optimizer's own memory, as far as it offers that.
-    plan, rate
-        Of an update among the calls: the optimizer's plan, and the 0-d array that takes each step's rate.
-    """
-
-    def __init__(self, model, recording, inputs, gradients, update):
-        self.model = model
-        self.plan: Any
-        self.rate: Any
-        self.plan, self.rate = update or (None, None)
-        self.calls = recording.calls
-        self.seeds = recording.seeds
-        self.inputs = inputs
-        self.gradients = gradients
-        self.variables = model._trained_variables()
-        self.optimizer = model.optimizer
-        self.layout = tensor.layout_version
-        self.proven = False
-
-    def valid(self) -> bool:
-        """Tell whether the variables still are where they were."""
-        model, optimizer = self.model, self.optimizer
-        return self.layout == tensor.layout_version == optimizer._layout and (
-            optimizer is model.optimizer and self.variables is model._variables_trained
+def _functions(layer) -> list:
+    """Return what a layer calls besides layers: initializers and constraints work outside of the forward pass."""
+    return [
+        value for key, value in vars(layer).items() if value is not None
+        and not key.endswith(("initializer", "constraint")) and (
+            isinstance(value, (types.FunctionType, types.MethodType)) or key.endswith(("activation", "regularizer"))
         )
-
-    def run(self, data) -> None:
-        """Do what was recorded: everything, or everything up to the optimizer's step."""
-        for place, part in zip(self.inputs, data):
-            if part is not None and part.array is not place:
-                np.copyto(place, part.array)
-        for call in self.calls:
-            call()
-
-    def step(self, data):
-        """Train on one batch; return the logs."""
-        model, optimizer = self.model, self.optimizer
-        if self.plan is not None:
-            self.rate[...] = optimizer.next_flat_rate()
-            self.run(_parts(data))
-            optimizer.count_recorded(self.plan)
-        else:
-            self.run(_parts(data))
-            optimizer.gradient_places(self.variables)
-            optimizer.apply(self.gradients, self.variables)
-        return Logs(model._results)
-
-    def prove(self, data):
-        """Train on one batch in the ordinary way; return whether this program does the same, and the logs."""
-        model = self.model
-        memory = [v.array for v in changed_variables(model)]
-        if self.plan is not None:
-            self.rate[...] = model.optimizer.next_flat_rate()
-            memory += [a for run in self.plan.runs for a in (run.p, *run.slots.values())]
-        before = [a.copy() for a in memory]
-        generators = [device_generator(backends.CPU, seed).bit_generator for seed in self.seeds]
-        draws = [g.state for g in generators]
-        self.run(_parts(data))
-        replayed = [a.copy() for a in (*memory, *(g.array for g in self.gradients))]
-        for array, value in zip(memory, before):
-            array[...] = value
-        for generator, value in zip(generators, draws):
-            generator.state = value
-        x, y, sample_weight = (*_parts(data), None, None)[:3]
-        y_pred, gradients = model._differentiate(x, y, sample_weight)
-        found = [g.array.copy() for g in gradients]
-        model.optimizer.apply(gradients, self.variables)
-        model.compute_metrics(x, y, y_pred, sample_weight)
-        self.proven = all(map(_close, replayed, (*memory, *found)))
-        return self.proven, model.get_metrics_result()
+    ]
 
 
-def _close(a, b) -> bool:
-    scale = float(np.abs(b).max()) if b.size else 0.0
-    return bool(np.allclose(a, b, rtol=1e-4, atol=1e-6 * scale, equal_nan=True))
+def _foreign(operation) -> str:
+    return f"{operation.name!r} ({type(operation).__name__}) is, or calls, code of yours"
+
+
+def _in_loss_or_metrics(model) -> str | None:
+    loss, metrics = model._compile_loss, model._compile_metrics
+    if loss is None and metrics is None:
+        return "it is compiled without a loss"
+    parts = [function for function, _, _ in loss._parts or ()] if loss is not None else []
+    parts += metrics.metrics if metrics is not None else []
+    for part in parts:
+        if part is not None and not (is_own(part) and is_own(getattr(part, "fn", part)) and is_own(
+                getattr(part, "_fn", part))):
+            return f"loss or metric {getattr(part, 'name', part)!r} is code of yours"
+    return None
+
+
+# ---- telling ---------------------------------------------------------------------------------------------
+class Explanation(str):
+    """A text of several lines that shows itself as such."""
+
+    def __repr__(self):
+        return str(self)
+
+
+def explain(model=None) -> Explanation:
+    """Say how the training steps of one model, or of all that are compiled, run: see ``config.explain``."""
+    backend = backends.current()
+    name = "the CPU" if backend is backends.CPU else backend.describe()
+    lines = [f"new arrays go to {backend.name}: {name}"]
+    models = [model] if model is not None else sorted(COMPILED, key=lambda m: m.name)
+    for each in models:
+        lines += _explained(each)
+    if not models:
+        lines.append("no model is compiled")
+    return Explanation("\n".join(lines))
+
+
+def _explained(model) -> list[str]:
+    if not model.compiled:
+        return [f"{model.name}: not compiled"]
+    step = model._captured
+    if step is None or not (step.programs or step.odd):
+        problem = hindrance(model) if model.built else None
+        return [f"{model.name}: " + (f"ordinary steps, as {problem}" if problem else "not trained yet")]
+    lines = [f"{model.name}: training steps"]
+    for key, found in list(step.programs.items())[:SHOWN]:
+        shapes = ", ".join(f"{entry[0]} {np.dtype(entry[1])}" for entry in key if _is_entry(entry))
+        lines.append(f"  {shapes}: {_told(found)}")
+    if len(step.programs) > SHOWN:
+        lines.append(f"  and {len(step.programs) - SHOWN} more shapes")
+    if step.odd:
+        lines.append(f"  other batches: ordinary steps, as {step.odd}")
+    return lines
+
+
+def _is_entry(entry) -> bool:
+    return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], tuple)
+
+
+def _told(found) -> str:
+    if isinstance(found, Replay):
+        return f"{found.describe()}; {found.replays} steps so" if found.proven else f"{found.describe()}, untried"
+    if type(found) is str:
+        return f"ordinary steps, as {found}"
+    return f"ordinary steps: {found} of {WARM_UP} before it is recorded" if found <= WARM_UP else (
+        f"ordinary steps, as {MOST} shapes are recorded already")

@@ -84,7 +84,7 @@ class ArraySource:
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"{what}: batch_size must be a positive integer, came {batch_size!r}")
         self.backend = backends.current()
-        # Arrays that take the next batch of so many rows, of the shapes and dtypes of the three parts.
+        # Arrays that take the next batch of so many rows, in the order of ``leaves``: where a step wants them.
         self.places: dict[int, Sequence] = {}
         parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
         if what in ("fit", "validation_data") and parts[0] is not None:
@@ -143,8 +143,12 @@ class ArraySource:
                 def cut(array, a=start, b=stop):
                     return array[a:b]
             else:
-                def cut(array, a=start, b=stop):
-                    return array.take(on_device[a:b], 0) if _on(array, backend) else array[order[a:b]]
+                places = {id(leaf): p for leaf, p in zip(self.leaves, self._places(stop - start) or ())}
+
+                def cut(array, a=start, b=stop, places=places):
+                    if _on(array, backend):
+                        return array.take(on_device[a:b], 0, places.get(id(array)))
+                    return array[order[a:b]]
             yield tuple([_cut(lambda leaf: _batch(cut(leaf), backend), p) for p in (x, y, sample_weight)])
 
     def _drawn(self, order) -> Iterator[tuple]:
@@ -152,13 +156,24 @@ class ArraySource:
         parts, size, empty = self.parts, self.batch_size, self.backend.empty
         for start in range(0, self.steps * size, size):
             rows = order[start:start + size]
-            places = self.places.get(len(rows)) or [
-                None if p is None else empty((len(rows), *p.shape[1:]), p.dtype) for p in parts
-            ]
+            places: Any = self._places(len(rows))
+            if places is None:
+                places = [empty((len(rows), *leaf.shape[1:]), leaf.dtype) for leaf in self.leaves]
+            places = iter(places)
             # In the mode "raise" NumPy would gather into a temporary array first.
             yield tuple([
-                None if p is None else Tensor(p.take(rows, 0, out, "clip")) for p, out in zip(parts, places)
+                None if p is None else Tensor(p.take(rows, 0, next(places), "clip")) for p in parts
             ])
+
+    def _places(self, rows: int):
+        """Return where the next batch of so many rows is wanted, if that is of its shapes and dtypes."""
+        found = self.places.get(rows)
+        if found is None or len(found) != len(self.leaves):
+            return None
+        same = all(
+            place.shape[1:] == leaf.shape[1:] and place.dtype == leaf.dtype for place, leaf in zip(found, self.leaves)
+        )
+        return found if same else None
 
     def on_epoch_end(self) -> None:
         """Arrays need nothing between epochs."""

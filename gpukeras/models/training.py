@@ -70,8 +70,7 @@ class Trainer(Layer):
         metrics, weighted_metrics : list, or list/dictionary of lists by output, optional
             ``weighted_metrics`` see the sample weights, ``metrics`` do not.
         run_eagerly : bool
-            Never record and replay the training step of a small model (see the notes), nor predict several
-            batches at once.
+            Never record and replay the training step (see the notes), nor predict several batches at once.
         jit_compile
             Accepted for compatibility; no effect.
         auto_scale_loss : bool
@@ -86,14 +85,16 @@ class Trainer(Layer):
 
         Notes
         -----
-        Where Keras compiles the training step, the array calls of a small model's step are recorded on the
-        CPU and replayed (``models.captured``): the same numbers without most of the Python. Only models made
-        of this library's layers, losses and metrics are recorded. As in Keras, settings of layers that are
+        Where Keras compiles the training step, it is recorded and replayed here (``models.captured``): on the
+        CPU the array calls of a small model, on a GPU a CUDA graph; the same numbers without most of the
+        Python. Only models made of this library's layers, losses and metrics are recorded;
+        ``keras.config.explain(model)`` says what was, and why not. As in Keras, settings of layers that are
         changed later (a dropout rate) count once the model is compiled again; learning rate and weights
         count at once.
         """
         from gpukeras import metrics as metrics_module
         from gpukeras import optimizers
+        from gpukeras.models.captured import COMPILED
 
         for old in ("sample_weight_mode", "target_tensors", "experimental_run_tf_function"):
             kwargs.pop(old, None)
@@ -133,6 +134,7 @@ class Trainer(Layer):
         self.steps_per_execution = steps_per_execution
         self.stop_training = False
         self.compiled = True
+        COMPILED.add(self)
         self._forget_compiled_state()
         if self.built:
             self._trained_variables()

@@ -414,33 +414,54 @@ class Optimizer(AdjustMixin, StateMixin):
         raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
 
     # ---- for recorded steps (``models.captured``) ---
-    def plan_to_record(self):
+    def plan_to_record(self, whole=False):
         """Return the plan of an update that is nothing but ``update_flat`` on gradients in their places.
 
-        ``None`` where a step does more: clipping, weight decay, averages, constraints, accumulation.
+        ``None`` where a step does more: averages, constraints, accumulation; and, unless ``whole``, clipping
+        or weight decay, which ``update_captured`` does.
         """
-        more = (
-            self._changes_gradients() or self.weight_decay is not None or self.use_ema or not self.recordable
-            or not self._placing
-        )
-        if more:
+        changes = self._changes_gradients()
+        if self.use_ema or self.gradient_accumulation_steps or self.loss_scale_factor is not None:
             return None
-        plan = self._plan(self._all, False, True)
+        if not self.recordable or not self._placing or self._overwritten:
+            return None
+        if not whole and (changes or self.weight_decay is not None):
+            return None
+        plan = self._plan(self._all, changes, True)
         kinds = {run.p.dtype for run in plan.runs}
         if len(kinds) != 1 or plan.constrained or any(run.source is not None for run in plan.runs):
             return None
         self.__dict__["_placed"] = False  # no ``apply`` follows that would use the places
         return plan
 
+    def update_captured(self, plan, rate, flat_rate) -> None:
+        """Do the array work of a step on gradients in their places, and count it on the device.
+
+        Parameters
+        ----------
+        plan
+            Of ``plan_to_record(whole=True)``.
+        rate, flat_rate : array, no axes
+            The learning rate, and what ``_flat_rate`` makes of it.
+        """
+        if self._changes_gradients():
+            self._clip(plan)
+        if self.weight_decay is not None:
+            self._decay_weights(plan, rate)
+        for run in plan.runs:
+            self.update_flat(run.backend, run.p, run.g, run.slots, flat_rate)
+        counter = self._iterations.array
+        counter += 1
+
     def next_flat_rate(self):
         """Return the rate that ``update_flat`` takes in the next step."""
         return self._flat_rate(self._rate())
 
-    def count_recorded(self, plan) -> None:
-        """Count an update that was made without ``apply``."""
+    def count_recorded(self, plan, counted=False) -> None:
+        """Count an update that was made without ``apply``; ``counted``: the variable has the new number."""
         for variable in plan.variables:
             variable.version += 1
-        self._count_step()
+        self._count_step(counted)
 
     def _update_rows(self, run, g, learning_rate) -> bool:
         """Do what ``update_flat`` does for a table, where only some rows have a gradient other than zero.

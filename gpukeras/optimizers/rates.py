@@ -53,9 +53,10 @@ class RateMixin(Settings):
             return Tensor(self._iterations.array // self.gradient_accumulation_steps)
         return self._iterations
 
-    def _count_step(self) -> None:
+    def _count_step(self, counted=False) -> None:
         step, counter = self._host_step() + 1, self._iterations
-        counter.array[...] = step
+        if not counted:
+            counter.array[...] = step
         counter.version += 1
         state = self.__dict__  # plain numbers: no need to ask whether they are variables to track
         state["_step"], state["_step_version"] = step, counter.version

@@ -1,0 +1,82 @@
+"""Steps captured as CUDA graphs, on memory of their own.
+
+A graph knows addresses, and keeps no array alive. What is allocated while it is captured comes from a pool that
+lives as long as the graph and serves nobody else; what existed before, whoever launches it must keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+
+import cupy
+
+from .capture import CaptureMixin
+from .program import CannotRecord
+
+
+class CupyCaptureMixin(CaptureMixin):
+    """Capture on a stream that waits for no other; launch on the current one, in order with all other work."""
+
+    captures = True
+
+    def graph_memory(self):
+        return cupy.cuda.MemoryPool(_from_device)
+
+    def capture(self, work, memory):
+        # The ordinary steps before left memory to CuPy's own pool; the graph's takes its place.
+        cupy.get_default_memory_pool().free_all_blocks()
+        stream = self._capturing
+        with stream:
+            stream.begin_capture()
+            try:
+                with cupy.cuda.using_allocator(memory.malloc), _no_uploads():
+                    work()
+            except BaseException:
+                with contextlib.suppress(RuntimeError):  # says once more that the capture is lost
+                    stream.end_capture()
+                raise
+            return stream.end_capture()
+
+    @functools.cached_property
+    def _capturing(self):
+        # One for all captures: a pool keeps the memory of each stream apart.
+        return cupy.cuda.Stream(non_blocking=True)
+
+    def generator_state(self, generator):
+        return [place.copy() for place in _positions(generator)]
+
+    def set_generator_state(self, generator, state):
+        for place, value in zip(_positions(generator), state):
+            place[...] = value
+
+
+def _positions(generator) -> list:
+    """Return where on the device a generator keeps its place in the sequence."""
+    other = generator.__dict__.get("_other")  # CuPy's, where it was needed
+    return [generator.state, *([] if other is None else [other.bit_generator._state])]
+
+
+def _from_device(size: int):
+    """Return new device memory, or fail at once.
+
+    CuPy's pool would answer a lack of memory by giving back free blocks: those that the graph writes to.
+    """
+    try:
+        return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise CannotRecord(f"the device has no {size >> 20} MB left for the step's results") from error
+
+
+@contextlib.contextmanager
+def _no_uploads():
+    """Refuse copies from the host: the graph would read buffers that CuPy has long given to others."""
+
+    def refuse(size):
+        raise CannotRecord("the step copies data from the host")
+
+    cupy.cuda.set_pinned_memory_allocator(refuse)
+    try:
+        yield
+    finally:  # CuPy does not tell which allocator it was; this is the one that it starts with
+        cupy.cuda.set_pinned_memory_allocator(cupy.get_default_pinned_memory_pool().malloc)
