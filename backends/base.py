@@ -8,6 +8,7 @@ ops call them on ``backend.xp``.
 from __future__ import annotations
 
 from .activation import ActivationMixin
+from .capture import CaptureMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
 from .depthwise import DepthwiseMixin
@@ -32,6 +33,6 @@ from .update_rows import RowUpdateMixin
 class Backend(
     SparseMixin, DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
     PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
-    IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, Device,
+    IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, CaptureMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""
