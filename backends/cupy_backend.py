@@ -8,6 +8,7 @@ from cupyx.scipy import special
 
 from .base import Backend
 from .cupy_activation import CupyActivationMixin
+from .cupy_capture import CupyCaptureMixin
 from .cupy_dense import CupyDenseMixin
 from .cupy_embedding import CupyEmbeddingMixin
 from .cupy_loss import CupyLossMixin
@@ -21,8 +22,8 @@ OLDEST = 14  # earlier releases promote types as NumPy 1 did
 
 
 class CupyBackend(
-    CupyActivationMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin,
-    CupyPoolingMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyCaptureMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin,
+    CupyNormalizationMixin, CupyPoolingMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 
