@@ -6,24 +6,25 @@ import cupy
 import numpy as np
 from cupyx.scipy import special
 
+from . import DeviceError
 from .base import Backend
 from .cupy_activation import CupyActivationMixin
 from .cupy_capture import CupyCaptureMixin
 from .cupy_dense import CupyDenseMixin
 from .cupy_embedding import CupyEmbeddingMixin
+from .cupy_faults import check_version, count_devices, try_out, waiting, watch_memory
 from .cupy_loss import CupyLossMixin
 from .cupy_normalization import CupyNormalizationMixin
 from .cupy_pooling import CupyPoolingMixin
+from .cupy_random import CupyRandomMixin
 from .cupy_recurrent import CupyRecurrentMixin
 from .cupy_reduction import CupyReductionMixin
 from .cupy_update import CupyUpdateMixin
 
-OLDEST = 14  # earlier releases promote types as NumPy 1 did
-
 
 class CupyBackend(
-    CupyActivationMixin, CupyCaptureMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin,
-    CupyNormalizationMixin, CupyPoolingMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyCaptureMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin,
+    CupyPoolingMixin, CupyRandomMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 
@@ -34,7 +35,7 @@ class CupyBackend(
 
     Raises
     ------
-    RuntimeError
+    DeviceError
         Where CuPy is too old, the driver is missing, there is no such device, or nothing can be computed on
         it.
     """
@@ -42,33 +43,15 @@ class CupyBackend(
     xp = cupy
 
     def __init__(self, index: int = 0):
-        if int(cupy.__version__.partition(".")[0]) < OLDEST:
-            raise RuntimeError(
-                f"CuPy {cupy.__version__} is too old, expected {OLDEST} or later: "
-                "pip install -U 'gpukeras[cuda12]'"
-            )
-        try:
-            count = cupy.cuda.runtime.getDeviceCount()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise RuntimeError(f"CUDA reports: {error}") from error
+        check_version()
+        count = count_devices()
         if index >= count:
-            raise RuntimeError(f"this machine has {count} CUDA device(s), numbered from 0")
+            raise DeviceError(f"this machine has {count} CUDA device(s), numbered from 0")
         self.index = index
         self.alone = count == 1
         self.name = f"gpu:{index}"
-        self._try_out()
-
-    def _try_out(self) -> None:
-        """Compile and run one kernel: missing compiler or headers of CUDA show here, not in training."""
-        try:
-            with cupy.cuda.Device(self.index):
-                cupy.add(cupy.zeros(1, "float32"), 1)
-        except Exception as error:  # NVRTC, loader and driver each have their own types
-            lines = str(error).strip().splitlines() or [""]
-            raise RuntimeError(
-                f"a first kernel does not run ({type(error).__name__}: {lines[0]}); the compiler and "
-                "headers of the CUDA toolkit come with pip install 'gpukeras[cuda12]' or 'gpukeras[cuda13]'"
-            ) from error
+        try_out(index)
+        watch_memory()
 
     def describe(self) -> str:
         name = cupy.cuda.runtime.getDeviceProperties(self.index)["name"].decode()
@@ -84,14 +67,16 @@ class CupyBackend(
             return cupy.asarray(value, dtype=dtype)
 
     def to_numpy(self, array) -> np.ndarray:
-        return cupy.asnumpy(array)
+        with waiting(self.name):
+            return cupy.asnumpy(array)
 
     def free_memory(self) -> int:
         with cupy.cuda.Device(self.index):
             return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
 
     def synchronize(self) -> None:
-        cupy.cuda.Device(self.index).synchronize()
+        with waiting(self.name):
+            cupy.cuda.Device(self.index).synchronize()
 
     def owns(self, array) -> bool:
         return isinstance(array, cupy.ndarray) and array.device.id == self.index

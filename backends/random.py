@@ -85,6 +85,13 @@ class RandomMixin(SpecialMixin):
         factor *= 1 / (1 - rate) if rate < 1 else 0
         return factor
 
+    def fused_dropout(self, generator, x, rate):
+        """Return dropout of ``x`` and the function that makes its gradient; ``None`` where nothing is fused.
+
+        ``generator`` is a function that returns one; it is not called where the answer is ``None``.
+        """
+        return None
+
 
 class NumpyRandomMixin(RandomMixin):
     """Small, fast generator; dropout compares 16-bit pieces of raw words with a threshold."""

@@ -46,6 +46,10 @@ def dropout(x, rate, noise_shape=None, seed=None):
     if rate == 0:
         return a, lambda dy: dy
     backend = x.backend
+    if noise_shape is None:
+        fused = backend.fused_dropout(lambda: _generator(backend, seed), a, float(rate))
+        if fused is not None:
+            return _fused(*fused)
     factor = _draw_factor(seed, backend, _noise_shape(a.shape, noise_shape), float(rate), a.dtype)
 
     def times(v):
@@ -57,11 +61,26 @@ def dropout(x, rate, noise_shape=None, seed=None):
     return times(a), vjp
 
 
+def _fused(y, backward):
+    """Return the result and vjp of a dropout in one pass, which keeps no factors."""
+
+    def vjp(dy):
+        if autograd.recording():
+            return dy * Tensor(backward(dy.backend.xp.ones_like(y)))
+        return backward(dy.array)
+
+    return y, vjp
+
+
 @recorded_draw
 def _draw_factor(seed, backend, shape, rate, dtype):
+    return backend.dropout_factor(_generator(backend, seed), shape, rate, dtype)
+
+
+def _generator(backend, seed):
     from gpukeras.random import device_generator
 
-    return backend.dropout_factor(device_generator(backend, seed), shape, rate, dtype)
+    return device_generator(backend, seed)
 
 
 def _noise_shape(shape, noise_shape):
