@@ -146,6 +146,11 @@ extern "C" __global__ void spins_forever(const float* x, float* y, int n) {
 }
 
 // ---- others
+extern "C" __global__ void endless(const float* x, float* y, int n) {
+  volatile int i = n;
+  while (i > 0) i = i % 3 + 1;
+  y[I] = x[I];
+}
 extern "C" __global__ void assertion(const float* x, float* y, int n) { assert(n < 64); }
 extern "C" __global__ void division_by_zero(const float* x, float* y, int n) { y[I] = 5 / (n - 128); }
 

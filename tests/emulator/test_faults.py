@@ -119,3 +119,8 @@ def test_more_blocks_wait_than_may_run_at_once(cupy, load, tier):
     with using(resident_blocks=8):
         kernel((8,), (64,), (x, y, count, 8 * 64))
     assert (y.get()[3 * 512:] == 3).all()
+
+
+def test_an_endless_loop_is_ended(cupy, load, tier):
+    with using(seconds=0.3), pytest.raises(KernelFault, match="still running after 0.3 seconds"):
+        launch(cupy, load, "endless")

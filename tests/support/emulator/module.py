@@ -42,7 +42,7 @@ class _Request(ctypes.Structure):
         ("arrays", ctypes.c_void_p), ("array_count", ctypes.c_int), ("grid", _Index), ("block", _Index),
         ("dynamic_shared", ctypes.c_size_t), ("shared_limit", ctypes.c_size_t), ("schedule", ctypes.c_int),
         ("seed", ctypes.c_uint64), ("checking", ctypes.c_int), ("trace_blocks", ctypes.c_int),
-        ("resident_blocks", ctypes.c_int),
+        ("resident_blocks", ctypes.c_int), ("seconds", ctypes.c_double),
     ]
 
 
@@ -177,7 +177,7 @@ class _Compiled:
             self.entry, ctypes.addressof(values), ctypes.addressof(positions), ctypes.addressof(arrays), count,
             _Index(*map(int, grid)), _Index(*map(int, block)), shared_mem, settings.shared_limit(),
             _SCHEDULES[settings.schedule], settings.seed, self.tier == "check", settings.trace_blocks,
-            settings.resident_blocks)
+            settings.resident_blocks, settings.seconds)
         text = ctypes.create_string_buffer(2048)
         with _lock:
             failed = build.runtime().emulator_launch(ctypes.byref(request), text, ctypes.c_size_t(len(text)))

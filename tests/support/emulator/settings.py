@@ -51,6 +51,8 @@ class Settings:
         How many blocks may wait for each other: more never run at the same time.
     trace_blocks : int
         Of so many first blocks the memory requests are recorded (tier check; ``report.requests()``).
+    seconds : float
+        Processor time after which a launch counts as endless.
     """
 
     tier: str = "fast"
@@ -60,6 +62,7 @@ class Settings:
     multiprocessors: int = 16
     resident_blocks: int = 32
     trace_blocks: int = 0
+    seconds: float = float(os.environ.get("GPUKERAS_EMULATOR_SECONDS", 120))
 
     def shared_limit(self) -> int:
         return SHARED_LIMITS[self.compute_capability]

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <link.h>
 
 namespace {
 // What is known of a few bytes: the last write, and the last read with whether others read as well.
@@ -31,7 +30,6 @@ template <> void Dropped<Region>::operator()(Region* region) const { delete regi
 namespace {
 std::vector<Region> arguments;
 Region* last_found = nullptr;
-std::vector<std::pair<uintptr_t, uintptr_t>> own_data;   // of the kernel's library: constants and globals
 
 void prepare(Region& region, void* memory, size_t bytes, const char* name, bool shared, bool constant) {
   region.start = reinterpret_cast<uintptr_t>(memory);
@@ -41,23 +39,6 @@ void prepare(Region& region, void* memory, size_t bytes, const char* name, bool 
   region.grain = 4;
   region.name = name;
   region.cells.assign((bytes + 3) / 4, Cell{});
-}
-
-int find_library(dl_phdr_info* info, size_t, void* entry_) {
-  const auto entry = reinterpret_cast<uintptr_t>(entry_);
-  auto segment = [&](int i) {
-    const uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-    return std::make_pair(start, start + info->dlpi_phdr[i].p_memsz);
-  };
-  std::vector<std::pair<uintptr_t, uintptr_t>> segments;
-  bool found = false;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;
-    segments.push_back(segment(i));
-    found = found || (entry >= segments.back().first && entry < segments.back().second);
-  }
-  if (found) own_data = segments;
-  return found;
 }
 
 Region* find(uintptr_t address) {
@@ -77,7 +58,7 @@ const char* verb(Access kind) {
 const char* kind_of(const Region& region) { return region.shared ? "shared array" : "argument"; }
 
 __attribute__((noinline)) void outside(uintptr_t address, unsigned bytes, Access kind, void* site) {
-  for (const auto& segment : own_data)
+  for (const auto& segment : kernel_segments())   // constants and globals
     if (address >= segment.first && address < segment.second) return;
   const Region* nearest = nullptr;
   long best = 1L << 20;
@@ -176,8 +157,6 @@ void checker_begin(const LaunchRequest& request) {
   arguments.clear();
   arguments.reserve(request.array_count);
   last_found = nullptr;
-  own_data.clear();
-  dl_iterate_phdr(find_library, reinterpret_cast<void*>(request.entry));
 }
 
 void checker_end() {

@@ -123,6 +123,7 @@ struct LaunchRequest {
   int checking;
   int trace_blocks;
   int resident_blocks;
+  double seconds;                            // of processor time: then it counts as endless
 };
 
 struct Launch {
@@ -170,6 +171,7 @@ bool memory_describe(uintptr_t address, std::string& text);
 // ---- faults
 extern "C" void emulator_error(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void faults_begin();
+const std::vector<std::pair<uintptr_t, uintptr_t>>& kernel_segments();  // of the kernel's library
 void faults_end();
 
 // ---- checker
