@@ -127,7 +127,7 @@ def _call(name: str, *args) -> None:
         raise LibraryError(f"{name} answered {status} ({STATUS.get(status, 'unknown')}) to {args}")
 
 
-# ---- products ----------------------------------------------------------------------------------------------
+# ---- products --------------------------------------------------------------------------------------------
 _workspaces: dict = {}  # by device and stream: calls in one stream follow each other
 
 

@@ -170,7 +170,7 @@ def _cycles(found: Plan, m: int, n: int, batch: int, itemsize: int, processors: 
     return cycles
 
 
-# ---- tensor cores for float32 ------------------------------------------------------------------------------
+# ---- tensor cores for float32 ----------------------------------------------------------------------------
 _tf32 = False
 
 
@@ -189,7 +189,7 @@ def _uses_tensor_cores(itemsize: int) -> bool:
     return launch.capability() >= 80 and (itemsize == 2 or _tf32)
 
 
-# ---- our own kernels or cuBLAS -----------------------------------------------------------------------------
+# ---- our own kernels or cuBLAS ---------------------------------------------------------------------------
 ENGINES = ("auto", "own", "library")
 LEAST_WORK = {"float32": 1 << 27, "tf32": 1 << 26, "float16": 1 << 25}  # multiplications that cuBLAS is worth
 LEAST_SIDE = 64  # of the result
@@ -217,7 +217,7 @@ def library_does(batch: int, m: int, n: int, k: int, dtype) -> bool:
     return cublas.problem() is None
 
 
-# ---- products ----------------------------------------------------------------------------------------------
+# ---- products --------------------------------------------------------------------------------------------
 def takes(*arrays) -> bool:
     """Tell whether there are kernels for these arrays (or ``None``): one dtype, sizes within 32 bits."""
     kind = arrays[0].dtype
