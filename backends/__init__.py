@@ -57,7 +57,7 @@ def _gpu(index: int) -> Backend:
     if index not in _gpus:
         try:
             from .cupy_backend import CupyBackend
-        except ImportError as error:
+        except Exception as error:  # one made for another NumPy or Python fails in ways of its own
             raise DeviceError(_import_problem(error)) from error
         try:
             _gpus[index] = CupyBackend(index)
@@ -67,15 +67,24 @@ def _gpu(index: int) -> Backend:
     return _gpus[index]
 
 
-def _import_problem(error: ImportError) -> str:
+def _import_problem(error: Exception) -> str:
     """Say what to do about CuPy that cannot be imported."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
         return (
             "device 'gpu' needs CuPy, which is not installed: pip install 'gpukeras[cuda12]' "
             "(CUDA 12 driver) or 'gpukeras[cuda13]' (CUDA 13 driver)"
         )
+    while isinstance(error.__cause__, Exception):  # CuPy tells general advice first
+        error = error.__cause__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip(" =*-")), "no reason given")
-    return f"device 'gpu' needs CuPy, which is installed but cannot be imported: {reason}"
+    if not isinstance(error, ImportError):
+        reason = f"{type(error).__name__}: {reason}"
+    if "libcuda." in reason:
+        reason += " (the library of the NVIDIA driver)"
+    return (
+        f"device 'gpu' needs CuPy, which is installed but cannot be imported: {reason}; install the one that "
+        "fits driver and NumPy anew: pip install -U 'gpukeras[cuda12]' or 'gpukeras[cuda13]'"
+    )
 
 
 def resolve(device: str) -> Backend:

@@ -234,7 +234,7 @@ class Kernel:
         self._shared = STATIC_SHARED
         try:
             self._function = module.compiled(defines).get_function(name)
-        except cupy.cuda.compiler.CompileException as error:
+        except (cupy.cuda.compiler.CompileException, cupy.cuda.driver.CUDADriverError) as error:
             raise KernelError(
                 f"{self} does not compile for compute capability {capability() / 10}: {_first_error(error)}"
             ) from error
@@ -270,12 +270,15 @@ class Kernel:
             if _debug and not cupy.cuda.get_current_stream().is_capturing():
                 cupy.cuda.get_current_stream().synchronize()
         except (cupy.cuda.driver.CUDADriverError, cupy.cuda.runtime.CUDARuntimeError) as error:
-            raise KernelError(f"{self._described(grid, block, values, shared)} failed: {error}") from error
+            told = f"{self._described(grid, block, values, shared)} failed: {error}"
+            if not _debug:
+                told += f" (or one launched before did: {DEBUG_VARIABLE}=1 tells which)"
+            raise KernelError(told) from error
 
     # ---- checks --------------------------------------------------------------------------------------
     def _described(self, grid, block, values, shared) -> str:
         shown = ", ".join(
-            f"{p.name}={getattr(v, 'shape', v)}" for p, v in zip(self.parameters, values)
+            f"{p.name}={getattr(v, 'shape', ()) or v}" for p, v in zip(self.parameters, values)
         )
         return f"{self} with grid {grid}, block {block}, {shared} bytes of shared memory and {shown}"
 
@@ -353,4 +356,7 @@ def _resolved(name: str, defines: dict) -> str:
 
 def _first_error(error: Any) -> str:
     lines = str(error).splitlines() or ["no message"]
-    return next((line.strip() for line in lines if "error" in line.lower()), lines[0])
+    found = next((line.strip() for line in lines if "error" in line.lower()), lines[0])
+    if "cannot open source file" in found:
+        found += " (CUDA's headers come with pip install 'gpukeras[cuda12]' or 'gpukeras[cuda13]')"
+    return found

@@ -234,6 +234,14 @@ def using_allocator(allocator=None):
         _state.allocator = before
 
 
+def in_limits(host: np.ndarray) -> np.ndarray:
+    """Return a new array; each alone must fit into the limit of the default pool, if it has one."""
+    if DEFAULT_POOL.get_limit() and host.base is None:
+        DEFAULT_POOL.take_back(get_allocator()(host.nbytes)._block)
+        DEFAULT_POOL.free_all_blocks()
+    return host
+
+
 def special_memory() -> bool:
     """Tell whether new arrays do not simply lie where NumPy puts them."""
     return _state.allocator is not None or capture.capturing()
@@ -245,10 +253,7 @@ def empty(shape, dtype, order="C") -> np.ndarray:
         if capture.capturing():
             capture.refuse("an allocation from the default memory pool (its memory is handed to others later; "
                            "capture inside cupy.cuda.using_allocator(pool.malloc) with a pool kept with the graph)")
-        found = np.empty(shape, dtype, order)
-        if DEFAULT_POOL.get_limit():
-            get_allocator()(found.nbytes)  # may have no room for it
-        return found
+        return in_limits(np.empty(shape, dtype, order))
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     pointer = _state.allocator(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
