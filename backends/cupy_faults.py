@@ -10,23 +10,24 @@ from . import DeviceError
 
 OLDEST = 14  # of CuPy: earlier releases promote types as NumPy 1 did
 INSTALL = "pip install 'gpukeras[cuda12]' (CUDA 12 driver) or 'gpukeras[cuda13]' (CUDA 13 driver)"
+OLD_DRIVER = f"the driver is older than the CUDA toolkit: update it, or {INSTALL}"
 FULL = "the GPU's memory is full: nvidia-smi names the programs that hold it"
 ADVICE = {  # by the name that begins the messages of CUDA's errors
     "cudaErrorNoDevice": "no NVIDIA GPU is visible; see nvidia-smi and the variable CUDA_VISIBLE_DEVICES",
-    "cudaErrorInitializationError": "the driver does not start; a process that was forked after CUDA was used "
-                                    "must be spawned instead",
-    "cudaErrorSystemDriverMismatch": "kernel module and library of the NVIDIA driver differ, as after an "
-                                     "update: restart the machine",
+    "cudaErrorInitializationError":
+        "the driver does not start; a process forked after CUDA was used must be spawned instead",
+    "cudaErrorSystemDriverMismatch":
+        "kernel module and library of the NVIDIA driver differ, as after an update: restart the machine",
     "cudaErrorSystemNotReady": "the driver's services do not run: see nvidia-fabricmanager",
-    "cudaErrorCompatNotSupportedOnDevice": "a CUDA compatibility package stands before the driver's own "
-                                           "library, and this GPU does not take it: remove it",
+    "cudaErrorCompatNotSupportedOnDevice":
+        "a CUDA compatibility package that this GPU does not take hides the library of the driver: remove it",
     "cudaErrorDevicesUnavailable": "another program has the GPU for itself; see nvidia-smi",
     "cudaErrorMemoryAllocation": FULL,
     "CUBLAS_STATUS_ALLOC_FAILED": FULL,
     "CUBLAS_STATUS_NOT_INITIALIZED": FULL,
     "cudaErrorNoKernelImageForDevice": f"this CuPy has no code for this GPU: {INSTALL}",
-    "cudaErrorUnsupportedPtxVersion": f"the driver is older than the CUDA toolkit: update it, or {INSTALL}",
-    "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": f"the driver is older than the CUDA toolkit: update it, or {INSTALL}",
+    "cudaErrorUnsupportedPtxVersion": OLD_DRIVER,
+    "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": OLD_DRIVER,
 }
 
 
@@ -96,8 +97,8 @@ def _driver_advice() -> str:
     has, needs = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
     if has == 0:
         return "this machine has no NVIDIA driver that could be loaded (nvidia-smi should list the GPU)"
-    return (f"the NVIDIA driver is made for CUDA {_version(has)}, CuPy for CUDA {_version(needs)}: update the "
-            f"driver, or {INSTALL}")
+    return (f"the NVIDIA driver is made for CUDA {_version(has)}, CuPy for CUDA {_version(needs)}: update "
+            f"the driver, or {INSTALL}")
 
 
 def _version(number: int) -> str:
@@ -132,11 +133,11 @@ def _out_of_memory(size: int, pool) -> DeviceMemoryError:
     if limit:
         room += f", the pool may hold {size_text(limit)} (cupy.get_default_memory_pool().set_limit)"
     return DeviceMemoryError(
-        f"gpu:{cupy.cuda.runtime.getDevice()} is out of memory: {size_text(size)} were asked for; arrays hold "
-        f"{size_text(used)}, the pool keeps {size_text(total - used)} in pieces too small, {size_text(others)} "
-        f"belong to captured steps, CUDA and other programs (see nvidia-smi), {room}. Lower batch_size (of fit, "
-        "evaluate and predict) or the size of the model, or drop models and tensors no longer needed, then "
-        "keras.utils.clear_session()", size, total, limit,
+        f"gpu:{cupy.cuda.runtime.getDevice()} is out of memory: {size_text(size)} were asked for; arrays "
+        f"hold {size_text(used)}, the pool keeps {size_text(total - used)} in pieces too small, "
+        f"{size_text(others)} belong to captured steps, CUDA and other programs (see nvidia-smi), {room}. "
+        "Lower batch_size (of fit, evaluate and predict) or the size of the model, or drop models and "
+        "tensors no longer needed, then keras.utils.clear_session()", size, total, limit,
     )
 
 
@@ -156,7 +157,7 @@ def waiting(name: str):
         yield
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise DeviceError(
-            f"{name}: {explained(error)}. Something launched earlier has failed, and this process can use the "
-            "device no more. With GPUKERAS_DEBUG_KERNELS=1 every launch is checked and waited for, and the "
-            "error names the kernel and its shapes"
+            f"{name}: {explained(error)}. Something launched earlier has failed, and this process can use "
+            "the device no more. With GPUKERAS_DEBUG_KERNELS=1 every launch is checked and waited for, and "
+            "the error names the kernel and its shapes"
         ) from error

@@ -17,7 +17,6 @@ from gpukeras import backends, layers, ops
 from gpukeras.backends import DeviceError
 from gpukeras.tensor import Variable
 
-
 FRESH = [BACKEND_MODULE, BACKEND_MODULE.replace("cupy_backend", "cupy_faults")]  # look at CuPy's answers
 
 

@@ -259,7 +259,8 @@ def make() -> dict[str, types.ModuleType]:
     runtime = _Module("cupy.cuda.runtime", types.SimpleNamespace(), {
         "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": _getDeviceCount,
         "getDeviceProperties": _getDeviceProperties, "memGetInfo": lambda: (state.free, 1 << 30),
-        "getDevice": lambda: state.device, "driverGetVersion": lambda: 13000, "runtimeGetVersion": lambda: 12090,
+        "getDevice": lambda: state.device, "driverGetVersion": lambda: 13000,
+        "runtimeGetVersion": lambda: 12090,
     })
     driver = _Module("cupy.cuda.driver", types.SimpleNamespace(), {"CUDADriverError": CUDADriverError})
     compiler = _Module("cupy.cuda.compiler", types.SimpleNamespace(), {"CompileException": CompileException})
