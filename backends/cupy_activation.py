@@ -34,8 +34,9 @@ class CupyActivationMixin(DenseMixin):
         return elementwise.activation_forward(x, name, *settings) if elementwise.takes(x) else None
 
     def fused_activation_backward(self, name, dy, v, *settings):
-        if dy.shape != v.shape or not elementwise.takes(v, dy):
+        if not elementwise.takes(v):
             return None
+        dy = self.xp.broadcast_to(dy.astype(v.dtype, copy=False), v.shape)
         return elementwise.activation_backward(dy, v, name, *settings)
 
     def bias_activation(self, x, bias, activation=None, out=None):

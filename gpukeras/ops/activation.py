@@ -22,13 +22,22 @@ SELU_ALPHA = 1.6732632423543772
 _SQRT_2_PI = math.sqrt(2 / math.pi)
 
 
-def _elementwise(x, a, y, slope, again):
-    """Return ``y`` and the vjp ``dy * slope``; ``again(x)`` computes ``y`` anew for second order."""
+def _elementwise(x, a, forward, slope, name, *settings, again=lambda x: x):
+    """Return the result and the vjp ``dy * slope`` of an elementwise activation of the array ``a``.
+
+    ``forward()`` computes the result where the backend has no pass of its own by this ``name``; ``again(x)``
+    computes it anew for second order, where the slope needs it.
+    """
+    backend = x.backend
+    fused = y = backend.fused_activation(name, a, *settings)
+    if fused is None:
+        y = forward()
 
     def vjp(dy):
         if _STATE.tapes:
             return dy * slope(_ops(), x, again(x))
-        backend = dy.backend
+        if fused is not None:
+            return backend.fused_activation_backward(name, dy.array, y if name == "sigmoid" else a, *settings)
         return backend.xp.multiply(dy.array, slope(backend.xp, a, y))
 
     return y, vjp
@@ -90,11 +99,11 @@ def clipped_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
         Values up to here count as negative.
     """
     xp, a = floating(x) if negative_slope or x.dtype.kind == "b" else (x.backend.xp, x.array)
-    zero = xp.zeros_like(a)
-    below = (a - threshold) * negative_slope if negative_slope else zero
-    y = xp.where(a > threshold, a, below)
-    if max_value is not None:
-        y = xp.minimum(y, max_value)
+
+    def forward():
+        below = (a - threshold) * negative_slope if negative_slope else xp.zeros_like(a)
+        y = xp.where(a > threshold, a, below)
+        return y if max_value is None else xp.minimum(y, max_value)
 
     def slope(m, x, y):
         rising = m.where(x > threshold, m.ones_like(x), m.full_like(x, negative_slope))
@@ -102,15 +111,16 @@ def clipped_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
             rising = m.where(x == threshold, m.zeros_like(x), rising)
         return rising if max_value is None else m.where(x < max_value, rising, m.zeros_like(x))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, forward, slope, "clipped_relu", negative_slope, threshold, max_value)
 
 
 @op(shape=shapes.same)
 def relu6(x):
     """Return ``min(max(x, 0), 6)``."""
     xp, a = x.backend.xp, x.array
-    y = xp.minimum(xp.maximum(a, 0), 6)
-    return _elementwise(x, a, y, lambda m, x, y: (x > 0) & (x < 6), lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.minimum(xp.maximum(a, 0), 6), lambda m, x, y: (x > 0) & (x < 6), "relu6"
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -121,7 +131,9 @@ def leaky_relu(x, negative_slope=0.2):
     def slope(m, x, y):
         return m.where(x >= 0, m.ones_like(x), m.full_like(x, negative_slope))
 
-    return _elementwise(x, a, xp.where(a >= 0, a, a * negative_slope), slope, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.where(a >= 0, a, a * negative_slope), slope, "leaky_relu", negative_slope
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -133,12 +145,13 @@ def elu(x, alpha=1.0):
     Clevert et al., 2016, arXiv:1511.07289.
     """
     xp, a = floating(x)
-    y = xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0)) * alpha)
 
     def slope(m, x, y):
         return m.where(x > 0, m.ones_like(x), m.exp(m.minimum(x, 0)) * alpha)
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0)) * alpha), slope, "elu", alpha
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -150,14 +163,16 @@ def selu(x):
     Klambauer et al., 2017, arXiv:1706.02515.
     """
     xp, a = floating(x)
-    low = xp.expm1(xp.minimum(a, 0)) * (SELU_SCALE * SELU_ALPHA)
-    y = xp.where(a > 0, a * SELU_SCALE, low)
+
+    def forward():
+        low = xp.expm1(xp.minimum(a, 0)) * (SELU_SCALE * SELU_ALPHA)
+        return xp.where(a > 0, a * SELU_SCALE, low)
 
     def slope(m, x, y):
         low = m.exp(m.minimum(x, 0)) * (SELU_SCALE * SELU_ALPHA)
         return m.where(x > 0, m.full_like(x, SELU_SCALE), low)
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, forward, slope, "selu")
 
 
 @op(shape=shapes.same, dtype="float")
@@ -169,12 +184,13 @@ def celu(x, alpha=1.0):
     Barron, 2017, arXiv:1704.07483.
     """
     xp, a = floating(x)
-    y = xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0) / alpha) * alpha)
 
     def slope(m, x, y):
         return m.where(x > 0, m.ones_like(x), m.exp(m.minimum(x, 0) / alpha))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0) / alpha) * alpha), slope, "celu", alpha
+    )
 
 
 # ---- sigmoids -------------------------------------------------------------------------------------
@@ -185,8 +201,10 @@ def _logistic(m, x):
 @op(shape=shapes.same, dtype="float")
 def _sigmoid(x):
     _, a = floating(x)
-    y = x.backend.sigmoid(a)
-    return _elementwise(x, a, y, lambda m, x, y: y * (1 - y), lambda x: _logistic(_ops(), x))
+    return _elementwise(
+        x, a, lambda: x.backend.sigmoid(a), lambda m, x, y: y * (1 - y), "sigmoid",
+        again=lambda x: _logistic(_ops(), x),
+    )
 
 
 def sigmoid(x):
@@ -216,45 +234,46 @@ def silu(x):
     Ramachandran et al., 2017, arXiv:1710.05941.
     """
     _, a = floating(x)
-    s = x.backend.sigmoid(a)
 
     def slope(m, x, y):
         s = _logistic(m, x)
         return s + s * (1 - s) * x
 
-    return _elementwise(x, a, a * s, slope, lambda x: x)
+    return _elementwise(x, a, lambda: a * x.backend.sigmoid(a), slope, "silu")
 
 
 @op(shape=shapes.same, dtype="float")
 def log_sigmoid(x):
     """Return ``log(sigmoid(x))`` without underflow: ``min(x, 0) - log(1 + exp(-|x|))``."""
     xp, a = floating(x)
-    y = xp.minimum(a, 0) - xp.log1p(xp.exp(-xp.abs(a)))
-    return _elementwise(x, a, y, lambda m, x, y: _logistic(m, -x), lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.minimum(a, 0) - xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, -x),
+        "log_sigmoid",
+    )
 
 
 @op(shape=shapes.same, dtype="float")
 def hard_sigmoid(x):
     """Return ``min(max(x / 6 + 0.5, 0), 1)``."""
     xp, a = floating(x)
-    y = xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1)
 
     def slope(m, x, y):
         return m.where(m.abs(x) < 3, m.full_like(x, 1 / 6), m.zeros_like(x))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, lambda: xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_sigmoid")
 
 
 @op(shape=shapes.same, dtype="float")
 def hard_sigmoid_keras2(x):
     """Return ``min(max(0.2 x + 0.5, 0), 1)``: what ``hard_sigmoid`` was before Keras 3."""
     xp, a = floating(x)
-    y = xp.minimum(xp.maximum(a * 0.2 + 0.5, 0), 1)
 
     def slope(m, x, y):
         return m.where(m.abs(x) < 2.5, m.full_like(x, 0.2), m.zeros_like(x))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.minimum(xp.maximum(a * 0.2 + 0.5, 0), 1), slope, "hard_sigmoid_keras2"
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -266,33 +285,32 @@ def hard_silu(x):
     Howard et al., 2019, arXiv:1905.02244.
     """
     xp, a = floating(x)
-    y = a * xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1)
 
     def slope(m, x, y):
         middle = x * (1 / 3) + 0.5
         return m.where(m.abs(x) < 3, middle, m.where(x > 0, m.ones_like(x), m.zeros_like(x)))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, lambda: a * xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_silu")
 
 
 @op(shape=shapes.same)
 def hard_tanh(x):
     """Return ``x`` limited to [-1, 1]."""
     xp, a = x.backend.xp, x.array
-    y = xp.minimum(xp.maximum(a, -1), 1)
-    return _elementwise(x, a, y, lambda m, x, y: m.abs(x) <= 1, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.minimum(xp.maximum(a, -1), 1), lambda m, x, y: m.abs(x) <= 1, "hard_tanh"
+    )
 
 
 @op(shape=shapes.same, dtype="float")
 def sparse_sigmoid(x):
     """Return ``min(max(x / 2 + 0.5, 0), 1)``: 0 up to -1, 1 from 1 on, a line between."""
     xp, a = floating(x)
-    y = xp.minimum(xp.maximum(a * 0.5 + 0.5, 0), 1)
 
     def slope(m, x, y):
         return m.where(m.abs(x) < 1, m.full_like(x, 0.5), m.zeros_like(x))
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, lambda: xp.minimum(xp.maximum(a * 0.5 + 0.5, 0), 1), slope, "sparse_sigmoid")
 
 
 # ---- smooth rectifiers ----------------------------------------------------------------------------
@@ -300,21 +318,22 @@ def sparse_sigmoid(x):
 def softplus(x):
     """Return ``log(1 + exp(x))`` without overflow."""
     xp, a = floating(x)
-    y = xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))
-    return _elementwise(x, a, y, lambda m, x, y: _logistic(m, x), lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, x),
+        "softplus",
+    )
 
 
 @op(shape=shapes.same, dtype="float")
 def softsign(x):
     """Return ``x / (1 + |x|)``."""
     xp, a = floating(x)
-    y = a / (xp.abs(a) + 1)
 
     def slope(m, x, y):
         r = 1 / (m.abs(x) + 1)
         return r * r
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(x, a, lambda: a / (xp.abs(a) + 1), slope, "softsign")
 
 
 @op(shape=shapes.same, dtype="float")
@@ -326,13 +345,14 @@ def mish(x):
     Misra, 2019, arXiv:1908.08681.
     """
     xp, a = floating(x)
-    y = a * xp.tanh(xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a))))
 
     def slope(m, x, y):
         t = m.tanh(m.maximum(x, 0) + m.log1p(m.exp(-m.abs(x))))
         return t + x * (1 - t * t) * _logistic(m, x)
 
-    return _elementwise(x, a, y, slope, lambda x: x)
+    return _elementwise(
+        x, a, lambda: a * xp.tanh(xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))), slope, "mish"
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -351,17 +371,24 @@ def gelu(x, approximate=True):
     """
     xp, a = floating(x)
     if approximate:
-        y = a * 0.5 * (xp.tanh((a * a * 0.044715 + 1) * a * _SQRT_2_PI) + 1)
-        return _elementwise(x, a, y, _gelu_slope, lambda x: x)
-    half = x.backend.erf(a * math.sqrt(0.5))
-    half += 1
-    half *= 0.5
+        return _elementwise(
+            x, a, lambda: a * 0.5 * (xp.tanh((a * a * 0.044715 + 1) * a * _SQRT_2_PI) + 1), _gelu_slope,
+            "gelu_tanh",
+        )
+    half = None  # the distribution function at ``a``, where it was computed
+
+    def forward():
+        nonlocal half
+        half = x.backend.erf(a * math.sqrt(0.5))
+        half += 1
+        half *= 0.5
+        return a * half
 
     def slope(m, x, y):
         cdf = half if m is xp else (m.erf(x * math.sqrt(0.5)) + 1) * 0.5
         return cdf + x * m.exp(x * x * -0.5) * (_SQRT_2_PI / 2)
 
-    return _elementwise(x, a, a * half, slope, lambda x: x)
+    return _elementwise(x, a, forward, slope, "gelu_erf")
 
 
 def _gelu_slope(m, x, y):
@@ -380,17 +407,24 @@ def squareplus(x, b=4):
     Barron, 2021, arXiv:2112.11687.
     """
     xp, a = floating(x)
-    y = (a + xp.sqrt(a * a + b)) * 0.5
-    return _elementwise(x, a, y, lambda m, x, y: (x / m.sqrt(x * x + b) + 1) * 0.5, lambda x: x)
+    return _elementwise(
+        x, a, lambda: (a + xp.sqrt(a * a + b)) * 0.5, lambda m, x, y: (x / m.sqrt(x * x + b) + 1) * 0.5,
+        "squareplus", b,
+    )
 
 
 @op(shape=shapes.same, dtype="float")
 def sparse_plus(x):
     """Return 0 up to -1, ``(x + 1)^2 / 4`` between -1 and 1, ``x`` from 1 on."""
     xp, a = floating(x)
-    curve = (a + 1) * 0.5
-    y = xp.where(a <= -1, xp.zeros_like(a), xp.where(a < 1, curve * curve, a))
-    return _elementwise(x, a, y, lambda m, x, y: m.minimum(m.maximum((x + 1) * 0.5, 0), 1), lambda x: x)
+
+    def forward():
+        curve = (a + 1) * 0.5
+        return xp.where(a <= -1, xp.zeros_like(a), xp.where(a < 1, curve * curve, a))
+
+    return _elementwise(
+        x, a, forward, lambda m, x, y: m.minimum(m.maximum((x + 1) * 0.5, 0), 1), "sparse_plus"
+    )
 
 
 # ---- shrinking ------------------------------------------------------------------------------------
@@ -398,16 +432,20 @@ def sparse_plus(x):
 def soft_shrink(x, threshold=0.5):
     """Return ``x`` moved by ``threshold`` towards 0, and 0 within it."""
     xp, a = floating(x)
-    y = a - xp.minimum(xp.maximum(a, -threshold), threshold)
-    return _elementwise(x, a, y, lambda m, x, y: m.abs(x) > threshold, lambda x: x)
+    return _elementwise(
+        x, a, lambda: a - xp.minimum(xp.maximum(a, -threshold), threshold),
+        lambda m, x, y: m.abs(x) > threshold, "soft_shrink", threshold,
+    )
 
 
 @op(shape=shapes.same, dtype="float")
 def hard_shrink(x, threshold=0.5):
     """Return ``x`` where ``|x| > threshold``, else 0."""
     xp, a = floating(x)
-    y = a * (xp.abs(a) > threshold)
-    return _elementwise(x, a, y, lambda m, x, y: m.abs(x) > threshold, lambda x: x)
+    return _elementwise(
+        x, a, lambda: a * (xp.abs(a) > threshold), lambda m, x, y: m.abs(x) > threshold,
+        "hard_shrink", threshold,
+    )
 
 
 @op(shape=shapes.same, dtype="float")
@@ -419,15 +457,17 @@ def tanh_shrink(x):
         t = m.tanh(x)
         return t * t
 
-    return _elementwise(x, a, a - xp.tanh(a), slope, lambda x: x)
+    return _elementwise(x, a, lambda: a - xp.tanh(a), slope, "tanh_shrink")
 
 
 @op(shape=shapes.same)
 def threshold(x, threshold, default_value):
     """Return ``x`` where ``x > threshold``, else ``default_value``."""
     xp, a = x.backend.xp, x.array
-    y = xp.where(a > threshold, a, xp.full_like(a, default_value))
-    return _elementwise(x, a, y, lambda m, x, y: x > threshold, lambda x: x)
+    return _elementwise(
+        x, a, lambda: xp.where(a > threshold, a, xp.full_like(a, default_value)),
+        lambda m, x, y: x > threshold, "threshold", threshold, default_value,
+    )
 
 
 # ---- over an axis ---------------------------------------------------------------------------------

@@ -169,7 +169,8 @@ def tanh(x):
     def vjp(dy):
         if _STATE.tapes:
             return dy * (1 - square(tanh(x)))
-        return (1 - y * y) * dy.array
+        dx = dy.backend.fused_activation_backward("tanh", dy.array, y)
+        return (1 - y * y) * dy.array if dx is None else dx
 
     return y, vjp
 
