@@ -4,9 +4,9 @@
     python tests/mutate.py pooling --count 200 --seed 1
     python tests/mutate.py recurrent_lstm --tests tests/kernels/test_recurrent.py -k lstm
 
-Each mutant is one changed operator, bound, constant or barrier, in a copy of the project. Its tests run on the
-emulator, tier fast first and, where that finds nothing, tier check. Listed are the survivors: each is a test that
-is missing, or a change that changes nothing.
+Each mutant is one changed operator, bound, constant or barrier, in a copy of the project. Its tests run on
+the emulator, tier fast first and, where that finds nothing, tier check. Listed is what became of each; one
+that survived is a test that is missing, or a change that changes nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def run(folder: pathlib.Path, tests: list[str], selection: str, seconds: float) 
     environment = {**os.environ, "PYTHONPATH": str(folder), "GPUKERAS_EMULATOR_SECONDS": str(SECONDS)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests, "-k", selection]
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True,
+                              timeout=seconds)
     except subprocess.TimeoutExpired:
         return "failed"
     if "CompileException" in done.stdout or "does not compile" in done.stdout:
@@ -127,11 +128,11 @@ def main() -> int:
             result = judged(folder, tests, given.selection, given.seconds)
             counts[result] = counts.get(result, 0) + 1
             print(f"{i}/{len(drawn)} {result:16} {time.perf_counter() - start:5.1f} s  {mutant}", flush=True)
-    noticed = counts.get("fast", 0) + counts.get("check", 0)
-    print(f"\n{name}: {len(all_found)} mutants, tried {len(drawn)}: {noticed} noticed ({counts.get('fast', 0)} in tier "
-          f"fast, {counts.get('check', 0)} in check alone), {counts.get('survived', 0)} survived, "
-          f"{counts.get('does not compile', 0)} do not compile")
-    return int(counts.get("survived", 0) > 0)
+    fast, check, survived, broken = (
+        counts.get(result, 0) for result in ("fast", "check", "survived", "does not compile"))
+    print(f"\n{name}: {len(all_found)} mutants, tried {len(drawn)}: {fast + check} noticed ({fast} in tier fast, "
+          f"{check} in check alone), {survived} survived, {broken} do not compile")
+    return int(survived > 0)
 
 
 if __name__ == "__main__":

@@ -118,10 +118,10 @@ def test_views_keep_their_memory(cupy, x):
 
 
 def test_a_freed_array_is_missed(cupy, relu, x):
-    y = cupy.empty(N, "f4")
-    graph, _ = captured(cupy, lambda: relu(x, y))
+    arrays = [cupy.empty(N, "f4")]
+    graph, _ = captured(cupy, lambda: relu(x, arrays[0]))
     graph.launch()
-    del y
+    arrays.clear()
     with pytest.raises(EmulatorError, match=r"kernel relu uses an array of shape \(64,\) that was freed"):
         graph.launch()
 

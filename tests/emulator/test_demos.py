@@ -11,7 +11,8 @@ rng = np.random.default_rng(3)
 def test_tiled_gemm(cupy, load, tier, schedule, m, k, n):
     a, b = rng.standard_normal((m, k)).astype("f4"), rng.standard_normal((k, n)).astype("f4")
     c = cupy.empty((m, n), "f4")
-    load("demos.cu", "gemm_tiled")((-(-n // 16), -(-m // 16)), (16, 16), (cupy.asarray(a), cupy.asarray(b), c, m, n, k))
+    arguments = (cupy.asarray(a), cupy.asarray(b), c, m, n, k)
+    load("demos.cu", "gemm_tiled")((-(-n // 16), -(-m // 16)), (16, 16), arguments)
     np.testing.assert_allclose(c.get(), a.astype("f8") @ b, atol=1e-5)
 
 
@@ -110,6 +111,7 @@ def test_tiers_agree_and_orders_agree(cupy, load):
         for schedule in ("forward", "reverse", "random"):
             c = cupy.empty((20, 20), "f4")
             with using(tier=tier, schedule=schedule, seed=len(results)):
-                load("demos.cu", "gemm_tiled")((2, 2), (16, 16), (cupy.asarray(a), cupy.asarray(b), c, 20, 20, 40))
+                arguments = (cupy.asarray(a), cupy.asarray(b), c, 20, 20, 40)
+                load("demos.cu", "gemm_tiled")((2, 2), (16, 16), arguments)
             results.append(c.get())
     assert all((r == results[0]).all() for r in results)

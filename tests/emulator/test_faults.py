@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.emulator import KernelFault, using
 
-# Kernel, what the error says, and in which ways of running it is caught: F fast, R fast with arrays at the start
-# of their memory (schedule "reverse"), C check.
+# Kernel, what the error says, and in which ways of running it is caught: F fast, R fast with arrays at the
+# start of their memory (schedule "reverse"), C check.
 FAULTS = [
     ("read_past_end", r"out-of-bounds read .* byte offset 512 of .*'x' \(512 bytes\)", "FC"),
     ("read_before_start", r"out-of-bounds read .* byte offset -4 of .*'x'", "RC"),
@@ -50,7 +50,9 @@ FAULTS = [
     ("grid_wait_without_barrier", "data race on argument 'y'", "C"),
 ]
 RIGHT = ["right_shared", "right_copy", "right_last_block", "right_grid_wait"]
-WAYS = {"F": ("fast", "forward"), "R": ("fast", "reverse"), "C": ("check", "forward"), "D": ("check", "random")}
+WAYS = {
+    "F": ("fast", "forward"), "R": ("fast", "reverse"), "C": ("check", "forward"), "D": ("check", "random"),
+}
 N = 128
 
 
@@ -58,7 +60,8 @@ def launch(cupy, load, name):
     kernel = load("planted.cu", name)
     x = cupy.asarray(np.arange(N, dtype="f4"))
     y = cupy.zeros(4 * N if "grid_wait" in name or name == "grid_without_wait" else N, "f4")
-    count = (cupy.zeros(1, "i4"),) if "block_" in name or name.endswith("last_block") or "grid_w" in name else ()
+    counts = name.startswith(("last_block_", "right_last_block", "grid_w", "right_grid"))
+    count = (cupy.zeros(1, "i4"),) if counts else ()
     kernel((2,), (64,), (x, y, *count, N), shared_mem=256 if name == "dynamic_shared_past_end" else 0)
     return y
 

@@ -117,11 +117,12 @@ def test_shared_memory_limits(cupy):
 
 
 def test_what_does_not_compile(cupy):
-    module = cupy.RawModule(code='extern "C" __global__ void f(float* x) { x[0] = nowhere; }', options=("-DA=1",))
+    code = 'extern "C" __global__ void f(float* x) { x[0] = nowhere; }'
+    module = cupy.RawModule(code=code, options=("-DA=1",))
     with pytest.raises(cupy.cuda.compiler.CompileException, match="nowhere") as found:
         module.get_function("f")
     assert "kernel.cu:1" in str(found.value)
-    with pytest.raises(cupy.cuda.compiler.CompileException, match="line 2: kernels must not use __constant__"):
+    with pytest.raises(cupy.cuda.compiler.CompileException, match="line 2: .* not use __constant__"):
         cupy.RawModule(code="\n__constant__ float c[4];").get_function("f")
 
 

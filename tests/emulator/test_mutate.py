@@ -24,7 +24,8 @@ def load():
 def test_mutants():
     found = load().mutants(SOURCE)
     assert [(m.line, m.before, m.after) for m in found] == [
-        (2, "+", "-"), (2, "1", "2"), (5, "<", "<="), (5, "+=", "-="), (5, "0.f", "1.f"), (6, "__syncthreads();", ";"),
+        (2, "+", "-"), (2, "1", "2"), (5, "<", "<="), (5, "+=", "-="), (5, "0.f", "1.f"),
+        (6, "__syncthreads();", ";"),
     ]
     assert len({m.source for m in found}) == len(found)
     assert all(abs(len(m.source) - len(SOURCE)) < 20 for m in found)

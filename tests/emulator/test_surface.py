@@ -10,8 +10,8 @@ from support.emulator import capture, module
 CLASSES = {
     "cupy.cuda.Stream": fake_streams.Stream, "cupy.cuda.Event": fake_streams.Event,
     "cupy.cuda.Graph": capture.Graph, "cupy.cuda.MemoryPool": fake_streams.MemoryPool,
-    "cupy.RawKernel": module.RawKernel, "cupy.RawModule": module.RawModule, "cupy.cuda.Device": fake_cupy.Device,
-    "cupy.ndarray": fake_cupy.ndarray,
+    "cupy.RawKernel": module.RawKernel, "cupy.RawModule": module.RawModule,
+    "cupy.cuda.Device": fake_cupy.Device, "cupy.ndarray": fake_cupy.ndarray,
 }
 OWN = {"cupy.cuda.MemoryPool": {"take_back"}}  # called by the stand-in's memory alone
 

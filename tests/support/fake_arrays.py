@@ -25,8 +25,10 @@ AT_DTYPES = {  # what ``ufunc.at`` has atomic operations for
     "maximum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
     "minimum": ("int32", "uint32", "int64", "uint64", "float32", "float64"),
 }
-WRITING = {"copyto", "put", "place", "putmask", "fill_diagonal", "ndarray.sort", "ndarray.partition", "ndarray.put"}
-CUBLAS = {"matmul", "dot", "vdot", "inner", "tensordot", "einsum", "ndarray.dot"}  # or cuSOLVER; see `_refuse_cublas`
+WRITING = {
+    "copyto", "put", "place", "putmask", "fill_diagonal", "ndarray.sort", "ndarray.partition", "ndarray.put",
+}
+CUBLAS = {"matmul", "dot", "vdot", "inner", "tensordot", "einsum", "ndarray.dot"}
 HOST_ANSWERS = {
     "result_type", "can_cast", "finfo", "iinfo", "dtype", "broadcast_shapes", "promote_types", "ndim",
 }
@@ -99,8 +101,12 @@ def _run_specially(name, function, args, kwargs):
         result = function(*args, **kwargs)
     hosts = list(_leaves((args, kwargs)))
     leaves = [np.asarray(leaf) for leaf in _leaves(result)]
-    if all(any(leaf.base is not None and np.may_share_memory(leaf, h) or leaf is h for h in hosts) for leaf in leaves):
-        return _placed(result)  # views
+
+    def view(leaf):
+        return any(leaf is h or leaf.base is not None and np.may_share_memory(leaf, h) for h in hosts)
+
+    if all(map(view, leaves)):
+        return _placed(result)
     targets = []
     for leaf in leaves:
         order = "F" if leaf.flags.f_contiguous and not leaf.flags.c_contiguous else "C"
@@ -291,7 +297,8 @@ class ufunc:
         _do(f"{self.name}.at", self._at, _plain(a), key, value)
 
     def _at(self, host, key, value):
-        getattr(np, self.name).at(host, _wrapped(host, key), *([] if value is None else [value.astype(host.dtype)]))
+        values = [] if value is None else [value.astype(host.dtype)]
+        getattr(np, self.name).at(host, _wrapped(host, key), *values)
 
     def _refuse(self, *args, **kwargs):
         raise AttributeError(
@@ -433,7 +440,9 @@ def _key(array, key, reading=False):
             if part.dtype.kind == "b" and reading:
                 _wait("reading with a mask")
             if part.dtype.kind not in "biu":
-                raise IndexError(f"arrays used as indices must be of integer or boolean type, came {part.dtype}")
+                raise IndexError(
+                    f"arrays used as indices must be of integer or boolean type, came {part.dtype}"
+                )
         found.append(part)
     return tuple(found) if isinstance(key, tuple) else found[0]
 

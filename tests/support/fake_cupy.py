@@ -265,7 +265,8 @@ def make() -> dict[str, types.ModuleType]:
     driver = _Module("cupy.cuda.driver", types.SimpleNamespace(), {"CUDADriverError": CUDADriverError})
     compiler = _Module("cupy.cuda.compiler", types.SimpleNamespace(), {"CompileException": CompileException})
     cuda = _Module("cupy.cuda", types.SimpleNamespace(), {
-        "runtime": runtime, "driver": driver, "compiler": compiler, "Device": Device, "is_available": lambda: True,
+        "runtime": runtime, "driver": driver, "compiler": compiler, "Device": Device,
+        "is_available": lambda: True,
         "get_device_id": lambda: state.device, "Stream": fake_streams.Stream, "Event": fake_streams.Event,
         "Graph": capture.Graph, "get_current_stream": fake_streams.get_current_stream,
         "get_elapsed_time": fake_streams.get_elapsed_time, "MemoryPool": fake_streams.MemoryPool,

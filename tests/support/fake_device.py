@@ -29,7 +29,7 @@ def _modules() -> dict:
     return fake_cupy.make()
 
 
-# By compute capability, as our code asks for it once and keeps the answer; kept over tests, as they hold caches.
+# By compute capability, as our code asks for it once and keeps the answer; kept over tests for their caches.
 _imported: dict[str, dict] = {}  # our modules on the stand-in
 _opened: dict[str, dict] = {}  # backends of the stand-in
 

@@ -63,7 +63,9 @@ class Stream:
     def synchronize(self):
         if self._recording is not None:
             self._recording.lost = "Stream.synchronize"
-            raise CaptureError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
+            raise CaptureError(
+                "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
+            )
         waits("synchronize")
 
     def record(self, event=None):
@@ -98,8 +100,10 @@ class Stream:
         if _state.current is self:
             capture.state.recording = None
         if recording.lost:
-            raise CaptureError(f"cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during "
-                               f"capture ({recording.lost})")
+            raise CaptureError(
+                "cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during capture "
+                f"({recording.lost})"
+            )
         return Graph(recording.works)
 
 
@@ -251,8 +255,10 @@ def empty(shape, dtype, order="C") -> np.ndarray:
     """Return memory for a new array of the device."""
     if _state.allocator is None:
         if capture.capturing():
-            capture.refuse("an allocation from the default memory pool (its memory is handed to others later; "
-                           "capture inside cupy.cuda.using_allocator(pool.malloc) with a pool kept with the graph)")
+            capture.refuse(
+                "an allocation from the default memory pool (its memory is handed to others later; capture "
+                "inside cupy.cuda.using_allocator(pool.malloc) with a pool kept with the graph)"
+            )
         return in_limits(np.empty(shape, dtype, order))
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)

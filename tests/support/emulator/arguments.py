@@ -49,7 +49,9 @@ def checked(kernel_name: str, parameters, given, array_type, current_device) -> 
     """Return the arguments as memory, or say what a GPU would have misunderstood."""
     if len(given) != len(parameters):
         names = ", ".join(p.name for p in parameters)
-        raise LaunchError(f"kernel {kernel_name}: takes {len(parameters)} arguments ({names}), came {len(given)}")
+        raise LaunchError(
+            f"kernel {kernel_name}: takes {len(parameters)} arguments ({names}), came {len(given)}"
+        )
     found = Arguments([], [])
     for position, (parameter, value) in enumerate(zip(parameters, given)):
         where = f"kernel {kernel_name}, argument `{parameter.name}`"
@@ -77,11 +79,15 @@ def _check_array(where, parameter, value, array_type, current_device) -> None:
     if parameter.dtype not in ("void", "?", dtype) and (parameter.dtype, dtype) not in SAME_BYTES:
         raise LaunchError(f"{where}: expected {parameter.dtype}, came {dtype}")
     if not host.flags.c_contiguous:
-        raise LaunchError(f"{where}: kernels ignore strides, came an array of shape {host.shape} with strides "
-                          f"{host.strides}; use cupy.ascontiguousarray")
+        raise LaunchError(
+            f"{where}: kernels ignore strides, came an array of shape {host.shape} with strides "
+            f"{host.strides}; use cupy.ascontiguousarray"
+        )
     if parameter.dtype != "?" and offset(host, max(parameter.bytes, 1)):
-        raise LaunchError(f"{where}: its elements need addresses divisible by {parameter.bytes}, the array starts "
-                          f"{offset(host, parameter.bytes)} bytes past one")
+        raise LaunchError(
+            f"{where}: its elements need addresses divisible by {parameter.bytes}, the array starts "
+            f"{offset(host, parameter.bytes)} bytes past one"
+        )
 
 
 def _value(where, parameter, value):
@@ -89,7 +95,8 @@ def _value(where, parameter, value):
     if isinstance(value, np.ndarray) and value.size == 1 and dtype != "?":
         value = value.reshape(())[()]
     if dtype == "?":  # a structure
-        if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 and value.nbytes == parameter.bytes:
+        one = isinstance(value, (np.generic, np.ndarray)) and value.size == 1
+        if one and value.nbytes == parameter.bytes:
             return np.array(value)
         raise LaunchError(f"{where}: expected one NumPy value of {parameter.bytes} bytes, came {value!r}")
     if isinstance(value, np.generic):
@@ -104,7 +111,9 @@ def _value(where, parameter, value):
         return np.asarray(value, dtype)  # CuPy passes eight bytes, of which the kernel reads the lowest
     if type(value) is float:
         if dtype != "float64":
-            raise LaunchError(f"{where}: a Python float is passed as a double, expected {dtype}: numpy.{dtype}(...)")
+            raise LaunchError(
+                f"{where}: a Python float is passed as a double, expected {dtype}: numpy.{dtype}(...)"
+            )
         return np.asarray(value, dtype)
     raise LaunchError(f"{where}: expected {dtype}, came {type(value).__name__} {value!r}")
 
@@ -116,8 +125,10 @@ def _check_overlap(kernel_name, arrays) -> None:
                 continue
             start, other = address(a), address(b)
             if start < other + b.nbytes and other < start + a.nbytes:
-                raise LaunchError(f"kernel {kernel_name}: `{first.name}` and `{second.name}` share memory, and are "
-                                  "__restrict__")
+                raise LaunchError(
+                    f"kernel {kernel_name}: `{first.name}` and `{second.name}` share memory, and are "
+                    "__restrict__"
+                )
 
 
 def address(host: np.ndarray) -> int:

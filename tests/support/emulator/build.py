@@ -15,13 +15,13 @@ import subprocess
 import time
 
 from .settings import CompilerMissing, cache_folder
-from .translate import Kernel, translate
+from .translate import translate
 
 HERE = pathlib.Path(__file__).parent
 COMPILER = os.environ.get("CXX_EMULATOR", "g++")
 COMMON = (
-    "-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-fno-strict-aliasing", "-fno-math-errno", "-fno-threadsafe-statics",
-    "-fno-exceptions", "-w",
+    "-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-fno-strict-aliasing", "-fno-math-errno",
+    "-fno-threadsafe-statics", "-fno-exceptions", "-w",
 )
 TRAPS = ("-fsanitize=bounds-strict,alignment,integer-divide-by-zero", "-fsanitize-undefined-trap-on-error")
 TIER = {
@@ -53,9 +53,10 @@ def missing() -> str | None:
 def _processor_flags() -> tuple[str, ...]:
     """Let fmaf be one instruction where the processor has it."""
     try:
-        words = set(pathlib.Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
+        text = pathlib.Path("/proc/cpuinfo").read_text()
     except OSError:
         return ()
+    words = set(text.partition("flags")[2].partition("\n")[0].split())
     return ("-mavx2", "-mfma", "-mf16c") if {"avx2", "fma", "f16c"} <= words else ()
 
 
@@ -126,8 +127,8 @@ def runtime() -> ctypes.CDLL:
     return library
 
 
-def compiled(source: str, options, tier: str, compute_capability: str) -> tuple[ctypes.CDLL, dict[str, Kernel]]:
-    """Return the library of a ``.cu`` source and its kernels."""
+def compiled(source: str, options, tier: str, compute_capability: str):
+    """Return the library of a ``.cu`` source, and its kernels by name."""
     runtime()
     return _compiled(source, tuple(options), tier, compute_capability)
 
@@ -157,7 +158,8 @@ def _defines(options) -> list[str]:
         elif option.startswith(("-D", "-U", "-I")):
             found.append(option)
         elif name in ("--define-macro", "--include-path"):
-            found.append({"--define-macro": "-D", "--include-path": "-I"}[name] + (value if equals else next(rest)))
+            short = {"--define-macro": "-D", "--include-path": "-I"}[name]
+            found.append(short + (value if equals else next(rest)))
     return found
 
 
@@ -179,8 +181,8 @@ def line_of(library: ctypes.CDLL, address: int) -> str:
     if start is None or address < start:
         return "?"
     try:
-        run = subprocess.run(["addr2line", "-e", library._name, hex(address - 1 - start)], capture_output=True,
-                             text=True)
+        command = ["addr2line", "-e", library._name, hex(address - 1 - start)]
+        run = subprocess.run(command, capture_output=True, text=True)
     except OSError:
         return "?"
     return os.path.basename(run.stdout.split()[0]) if run.stdout.split() else "?"

@@ -1,8 +1,8 @@
 """Capturing of work on a stream, and graphs that do it again on the same memory.
 
-While a stream is capturing nothing is computed: calls are recorded with the memory they touch. A graph keeps no
-array alive, as on a GPU; launching it after one was freed is an error here. Memory of a pool other than the
-default one stays where it is as long as the pool lives: what a captured step allocates belongs there.
+While a stream is capturing nothing is computed: calls are recorded with the memory they touch. A graph keeps
+no array alive, as on a GPU; launching it after one was freed is an error here. Memory of a pool other than
+the default one stays where it is as long as the pool lives: what a captured step allocates belongs there.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ class _Work:
     def check(self) -> None:
         for hold in self.holds:
             if problem := hold.problem():
-                raise EmulatorError(f"launch of a graph: {self.name} uses an array of shape {hold.alias.shape} "
-                                    f"{problem}")
+                raise EmulatorError(
+                    f"launch of a graph: {self.name} uses an array of shape {hold.alias.shape} {problem}"
+                )
 
     def run(self) -> None:
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -157,7 +158,7 @@ _blocks: dict[int, tuple[weakref.ref, Block]] = {}  # by identity of the array t
 
 
 def place(shape, dtype, block: Block, order: str = "C") -> np.ndarray:
-    """Return a new array in ``block``, which goes back to its pool when the array (and its views) are gone."""
+    """Return a new array in ``block``; that goes back to its pool when the array and its views are gone."""
     start = -block.memory.__array_interface__["data"][0] % 512
     # A base of its own, at which views of views end: of NumPy arrays only the last would be kept.
     buffer = (ctypes.c_char * block.nbytes).from_buffer(block.memory, start)

@@ -27,6 +27,10 @@ class CompileException(Exception):
     """Has the name of CuPy's own error."""
 
 
+def _invalid(what: str) -> CUDADriverError:
+    return CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: invalid argument ({what})")
+
+
 class _Index(ctypes.Structure):
     _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint), ("z", ctypes.c_uint)]
 
@@ -54,7 +58,8 @@ class RawModule:
         if (code is None) == (path is None):
             raise TypeError("Exactly one of `code` and `path` keyword arguments must be given.")
         if not isinstance(options, tuple):
-            raise TypeError(f"Argument 'options' has incorrect type (expected tuple, got {type(options).__name__})")
+            kind = type(options).__name__
+            raise TypeError(f"Argument 'options' has incorrect type (expected tuple, got {kind})")
         if name_expressions is not None or jitify or path is not None:
             raise NotImplementedError("the stand-in takes code with extern \"C\" kernels alone")
         self.code, self.options, self.backend = code, options, backend
@@ -105,8 +110,10 @@ class RawKernel:
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, count: int) -> None:
         if not 0 <= count <= settings.shared_limit():
-            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {count} bytes of shared memory, a block of sm_"
-                                  f"{settings.compute_capability} may have {settings.shared_limit()}")
+            raise _invalid(
+                f"{count} bytes of shared memory, a block of sm_{settings.compute_capability} may have "
+                f"{settings.shared_limit()}"
+            )
         self._allowed_shared = count
 
     @property
@@ -140,16 +147,19 @@ class RawKernel:
             if not isinstance(n, (int, np.integer)):
                 raise TypeError(f"{where}: grid {grid} and block {block} must be integers")
         if min(grid + block) < 1:
-            raise LaunchError(f"{where}: grid {grid}, block {block}: CuPy makes one of a zero; launch nothing instead")
+            raise LaunchError(
+                f"{where}: grid {grid}, block {block}: CuPy makes one of a zero; launch nothing instead"
+            )
         threads = int(block[0]) * int(block[1]) * int(block[2])
         if grid[0] >= 2**31 or max(grid[1:]) > 65535 or threads > 1024 or block[2] > 64:
-            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: invalid argument ({where}, grid {grid}, block {block})")
+            raise _invalid(f"{where}, grid {grid}, block {block}")
         if bounds and threads > bounds:
-            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: invalid argument ({where}, block {block} exceeds "
-                                  f"__launch_bounds__({bounds}))")
+            raise _invalid(f"{where}, block {block} exceeds __launch_bounds__({bounds})")
         if shared_mem > self._allowed_shared:
-            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: invalid argument ({where}, {shared_mem} bytes of shared "
-                                  f"memory, allowed {self._allowed_shared}: set max_dynamic_shared_size_bytes)")
+            raise _invalid(
+                f"{where}, {shared_mem} bytes of shared memory, allowed {self._allowed_shared}: set "
+                "max_dynamic_shared_size_bytes"
+            )
 
 
 class _Compiled:
@@ -174,8 +184,8 @@ class _Compiled:
             arrays[i] = _Argument(address(host), host.nbytes, host.itemsize, offset(host), parameter.constant,
                                   self.names[position])
         request = _Request(
-            self.entry, ctypes.addressof(values), ctypes.addressof(positions), ctypes.addressof(arrays), count,
-            _Index(*map(int, grid)), _Index(*map(int, block)), shared_mem, settings.shared_limit(),
+            self.entry, ctypes.addressof(values), ctypes.addressof(positions), ctypes.addressof(arrays),
+            count, _Index(*map(int, grid)), _Index(*map(int, block)), shared_mem, settings.shared_limit(),
             _SCHEDULES[settings.schedule], settings.seed, self.tier == "check", settings.trace_blocks,
             settings.resident_blocks, settings.seconds)
         text = ctypes.create_string_buffer(2048)

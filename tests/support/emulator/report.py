@@ -33,8 +33,9 @@ class Requests(NamedTuple):
 
 
 class _Totals(ctypes.Structure):
-    _fields_ = [("site", ctypes.c_void_p)] + [(n, ctypes.c_long) for n in ("shared", "write", "requests", "parts",
-                                                                            "ideal")]
+    _fields_ = [("site", ctypes.c_void_p)] + [
+        (name, ctypes.c_long) for name in ("shared", "write", "requests", "parts", "ideal")
+    ]
 
 
 def requests(kernel) -> list[Requests]:
@@ -44,7 +45,9 @@ def requests(kernel) -> list[Requests]:
     count = build.runtime().emulator_requests(table, room)
     library = kernel._by_way["check", settings.compute_capability].library
     return [
-        Requests(build.line_of(library, t.site), "shared" if t.shared else "global", "write" if t.write else "read",
-                 t.requests, t.parts / t.requests, t.ideal / t.requests)
+        Requests(
+            build.line_of(library, t.site), "shared" if t.shared else "global",
+            "write" if t.write else "read", t.requests, t.parts / t.requests, t.ideal / t.requests,
+        )
         for t in table[:count]
     ]

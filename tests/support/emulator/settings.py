@@ -11,7 +11,8 @@ TIERS = ("fast", "check")
 SCHEDULES = ("forward", "reverse", "random")
 # Bytes of shared memory one block may have: (without the attribute and static, with the attribute).
 SHARED_LIMITS = {
-    "70": 98304, "75": 65536, "80": 166912, "86": 101376, "89": 101376, "90": 232448, "100": 232448, "120": 101376,
+    "70": 98304, "75": 65536, "80": 166912, "86": 101376, "89": 101376, "90": 232448, "100": 232448,
+    "120": 101376,
 }
 
 
@@ -40,7 +41,8 @@ class Settings:
     tier : "fast" or "check"
         Speed with guarded memory, or a look at every single access.
     schedule : "forward", "reverse" or "random"
-        The order in which blocks and threads run. "reverse" also puts arrays at the start of their guarded memory.
+        The order in which blocks and threads run. "reverse" also puts arrays at the start of their guarded
+        memory.
     seed : int
         Of the random order.
     compute_capability : str

@@ -1,7 +1,7 @@
 """CUDA C++ to what g++ takes: shared memory is declared otherwise, and each kernel gets an entry.
 
-Everything else of CUDA is in the headers of ``include/``. Lines keep their numbers, so that errors name those of
-the ``.cu`` file.
+Everything else of CUDA is in the headers of ``include/``. Lines keep their numbers, so that errors name those
+of the ``.cu`` file.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def _static(declaration: str) -> str:
         return f"{declarator[:match.start()]}{match[1]}__type{match[2]}"
 
     types = ",".join(renamed(part) for part in split(plain))
-    references = " ".join(f"EMULATOR_SHARED({name}, ({alignments[0] if alignments else 1}))" for name in names)
+    alignment = alignments[0] if alignments else 1
+    references = " ".join(f"EMULATOR_SHARED({name}, ({alignment}))" for name in names)
     return f"typedef {types}; {references}"
 
 
