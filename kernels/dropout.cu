@@ -108,26 +108,28 @@ normal(unsigned long long* state, T* __restrict__ y, long long n, int packed, fl
 }
 
 // ---- dropout ----------------------------------------------------------------------------------------------
-// Which of the LANES elements from i on stay: bit k is element i + k.
-__device__ __forceinline__ Word kept(Draw draw, long long i, Word threshold) {
-  Words words = philox(draw.key, draw.number, i / LANES);
-  Word bits = 0;
-#pragma unroll
-  for (int k = 0; k < LANES; ++k) bits |= (Word)((words.values[k / 2] >> k % 2 * 16 & 0xffffu) >= threshold) << k;
-  return bits;
-}
+// A counter decides LANES elements: V neighbours, and V more a warp's packs further on, so that the lanes of a
+// warp, whose counters follow each other, always load and store side by side.
+constexpr int V = 4;
+constexpr int GROUP = 32 * LANES;  // elements of a warp
 
-// Call body(Width, first element, bits) for packs of V elements, LANES of them from one counter.
-template <int V, typename Body>
+// Call body(Width, first element, bits) for all n elements; a set bit: its element stays.
+template <typename Body>
 __device__ __forceinline__ void each_kept(Draw draw, long long n, int packed, Word threshold, Body body) {
-  long long step = (long long)gridDim.x * blockDim.x * LANES;
-  for (long long start = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * LANES; start < n; start += step) {
-    Word bits = kept(draw, start, threshold);
-    if (packed && start + LANES <= n) {
+  long long counters = (n + GROUP - 1) / GROUP * 32;
+  for (long long i = first(); i < counters; i += stride()) {
+    Words words = philox(draw.key, draw.number, i);
+    Word bits = 0;
 #pragma unroll
-      for (int k = 0; k < LANES; k += V) body(Width<V>(), start + k, bits >> k);
-    } else {
-      for (int k = 0; k < LANES && start + k < n; ++k) body(Width<1>(), start + k, bits >> k);
+    for (int k = 0; k < LANES; ++k) bits |= (Word)((words.values[k / 2] >> k % 2 * 16 & 0xffffu) >= threshold) << k;
+    long long at = i / 32 * GROUP + i % 32 * V;
+#pragma unroll
+    for (int part = 0; part < LANES / V; ++part, at += 32 * V, bits >>= V) {
+      if (packed && at + V <= n) {
+        body(Width<V>(), at, bits);
+      } else {
+        for (int k = 0; k < V && at + k < n; ++k) body(Width<1>(), at + k, bits >> k);
+      }
     }
   }
 }
@@ -136,7 +138,7 @@ __device__ __forceinline__ void each_kept(Draw draw, long long n, int packed, Wo
 extern "C" __global__ void __launch_bounds__(256, 4)
 dropout_factor(unsigned long long* state, T* __restrict__ y, long long n, int packed, unsigned int threshold, float scale) {
   Draw draw = begin(state);
-  each_kept<16 / sizeof(T)>(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
+  each_kept(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
     constexpr int W = decltype(width)::value;
     Pack<T, W> result;
     for (int k = 0; k < W; ++k) result.values[k] = element<T>(bits >> k & 1 ? scale : 0.f);
@@ -155,7 +157,7 @@ dropout_forward(
     drawn[0] = draw.key;
     drawn[1] = draw.number;
   }
-  each_kept<16 / sizeof(T)>(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
+  each_kept(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
     constexpr int W = decltype(width)::value;
     Pack<T, W> v = load<W>(x + i);
     for (int k = 0; k < W; ++k) v.values[k] = element<T>(bits >> k & 1 ? number(v.values[k]) * scale : 0.f);
@@ -170,7 +172,7 @@ dropout_backward(
     const unsigned long long* __restrict__ drawn, const T* dy, T* dx, long long n, int packed, unsigned int threshold,
     float scale) {
   Draw draw = begin(drawn);
-  each_kept<16 / sizeof(T)>(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
+  each_kept(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
     constexpr int W = decltype(width)::value;
     Pack<T, W> v = load<W>(dy + i);
     for (int k = 0; k < W; ++k) v.values[k] = element<T>(bits >> k & 1 ? number(v.values[k]) * scale : 0.f);

@@ -159,14 +159,17 @@ def test_the_rest_comes_from_cupy(gpu):
 
 # ---- dropout ---------------------------------------------------------------------------------------------
 def kept_by_words(key, draw, n, rate):
-    """Return which of ``n`` elements stay: each has 16 bits of the words."""
-    words = words_of(key, draw, -(-n // 2))
-    halves = np.stack([words & 0xFFFF, words >> 16], 1).reshape(-1)[:n]
-    return halves >= round(rate * 65536)
+    """Return which of ``n`` elements stay: each has 16 bits of the words.
+
+    A counter's eight decide four neighbours, and four more 128 elements further on.
+    """
+    words = words_of(key, draw, -(-n // 256) * 128)
+    halves = np.stack([words & 0xFFFF, words >> 16], 1).reshape(-1, 32, 2, 4)
+    return halves.swapaxes(1, 2).reshape(-1)[:n] >= round(rate * 65536)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [0, 1, 7, 8, 21, 2056])
+@pytest.mark.parametrize("n", [0, 1, 7, 128, 261, 2056])
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_dropout_from_words(gpu, n, rate, dtype):
     from gpukeras.kernels import dropout
@@ -197,11 +200,11 @@ def test_gradients_know_their_own_draw(gpu):
 def test_unaligned_and_strided(gpu):
     from gpukeras.kernels import dropout
 
-    x = np.ones(41, "float32")
-    kept = kept_by_words(long(8, 1), 0, 40, 0.3)
+    x = np.ones(301, "float32")
+    kept = kept_by_words(long(8, 1), 0, 300, 0.3)
     y, drawn = dropout.dropout_forward(dropout.new_state(long(8, 1)), gpu.asarray(x)[1:], 0.3)
     np.testing.assert_array_equal(gpu.to_numpy(y) != 0, kept)
-    wide = gpu.asarray(np.ones((40, 2), "float32"))[:, 0]
+    wide = gpu.asarray(np.ones((300, 2), "float32"))[:, 0]
     np.testing.assert_array_equal(gpu.to_numpy(dropout.dropout_backward(drawn, wide, 0.3)) != 0, kept)
 
 
