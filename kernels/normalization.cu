@@ -1,8 +1,9 @@
 // Batch normalisation over columns and layer normalisation over rows of matrices x (M, C), forward and backward.
 //
 // Means and variances are found in one walk over memory without the sums of squares that lose digits: each thread
-// takes the exact mean and squared distances of a few rows that it has in registers, and joins such findings by
-// the formula of Chan, Golub and LeVeque (The American Statistician 37, 1983). Statistics are float.
+// takes the mean and squared distances of a few rows that it has in registers, and joins such findings by the
+// formula of Chan, Golub and LeVeque (The American Statistician 37, 1983). A rounded mean would enter that formula
+// with its distance from the others, so means are kept to twice the digits of a float.
 //
 // Batch normalisation of many rows takes three launches: findings of parts, join them, write the result. For few
 // rows one block does all that for its columns (``_small``). Vectors along the columns are arrays of float.
@@ -24,27 +25,36 @@ __device__ __forceinline__ Pack<float, V> along(const float* vector, int c, floa
 }
 
 // ---- batch normalisation: statistics ------------------------------------------------------------------------
-// The sum of weights, the weighted mean, and the weighted squared distances from it.
+// The sum of weights, the weighted mean as the sum of two floats, and the weighted squared distances from it.
 struct Moments {
-  float weight, mean, square;
+  float weight, mean, rest, square;
 
-  __device__ __forceinline__ void take(float other_weight, float other_mean, float other_square) {
-    if (other_weight == 0.f) return;
-    float total = weight + other_weight, share = other_weight / total, distance = other_mean - mean;
+  // Join other findings; ``share`` is their part of all weights.
+  __device__ __forceinline__ void take(float share, float other_mean, float other_rest, float other_square) {
+    if (weight == 0.f) mean = other_mean;
+    float distance = (other_mean - mean) + (other_rest - rest);
     square += other_square + distance * distance * weight * share;
-    mean += distance * share;
+    float step = rest + distance * share, sum = mean + step, added = sum - mean;
+    rest = (mean - (sum - added)) + (step - added);  // what the addition has rounded away
+    mean = sum;
+  }
+  __device__ __forceinline__ void take(const Moments& other) {
+    if (other.weight == 0.f) return;
+    float total = weight + other.weight;
+    take(other.weight / total, other.mean, other.rest, other.square);
     weight = total;
   }
 };
 
 // Of a block's rows, in shared memory: an element for each place.
 struct SharedMoments {
-  float weight[PLACES], mean[PLACES], square[PLACES];
+  float weight[PLACES], mean[PLACES], rest[PLACES], square[PLACES];
 
-  __device__ __forceinline__ Moments at(int i) const { return {weight[i], mean[i], square[i]}; }
+  __device__ __forceinline__ Moments at(int i) const { return {weight[i], mean[i], rest[i], square[i]}; }
   __device__ __forceinline__ void set(int i, const Moments& m) {
     weight[i] = m.weight;
     mean[i] = m.mean;
+    rest[i] = m.rest;
     square[i] = m.square;
   }
 };
@@ -52,16 +62,16 @@ struct SharedMoments {
 __device__ __forceinline__ void join(SharedMoments& found, int groups, int width) {
   up(groups, width, [&](int i, int j) {
     Moments m = found.at(i);
-    m.take(found.weight[j], found.mean[j], found.square[j]);
+    m.take(found.at(j));
     found.set(i, m);
   });
 }
 
 // Find the moments of the columns of a block; weights (M,) may be null.
 __device__ __forceinline__ void moments(const T* x, const float* weights, const Tile& t, SharedMoments& found, int rows, int columns) {
-  float weight = 0.f, mean[V], square[V];
+  Moments mine[V];
 #pragma unroll
-  for (int v = 0; v < V; ++v) mean[v] = square[v] = 0.f;
+  for (int v = 0; v < V; ++v) mine[v] = {0.f, 0.f, 0.f, 0.f};
   chunks<T, V>(x, t, rows, columns, [&](long long r, const Pack<T, V>* packs) {
     float w[ROWS], more = 0.f;
 #pragma unroll
@@ -71,27 +81,26 @@ __device__ __forceinline__ void moments(const T* x, const float* weights, const 
       more += w[i];
     }
     if (more == 0.f) return;
-    float inverse = 1.f / more, share = more / (weight + more);
+    float total = mine[0].weight + more, inverse = 1.f / more, share = more / total;
 #pragma unroll
     for (int v = 0; v < V; ++v) {
-      float center = 0.f, spread = 0.f;
+      float base = number(packs[0].values[v]), center = 0.f, spread = 0.f;
 #pragma unroll
-      for (int i = 0; i < ROWS; ++i) center += w[i] * number(packs[i].values[v]);
+      for (int i = 1; i < ROWS; ++i)
+        if (w[i] != 0.f) center += w[i] * (number(packs[i].values[v]) - base);
       center *= inverse;
 #pragma unroll
       for (int i = 0; i < ROWS; ++i) {
-        float distance = number(packs[i].values[v]) - center;
-        spread += w[i] * distance * distance;
+        float distance = number(packs[i].values[v]) - base - center;
+        if (w[i] != 0.f) spread += w[i] * distance * distance;
       }
-      float distance = center - mean[v];
-      square[v] += spread + distance * distance * weight * share;
-      mean[v] += distance * share;
+      mine[v].take(share, base, center, spread);
+      mine[v].weight = total;
     }
-    weight += more;
   });
   int width = blockDim.x * V;
 #pragma unroll
-  for (int v = 0; v < V; ++v) found.set(threadIdx.y * width + threadIdx.x * V + v, {weight, mean[v], square[v]});
+  for (int v = 0; v < V; ++v) found.set(threadIdx.y * width + threadIdx.x * V + v, mine[v]);
   join(found, blockDim.y, width);
 }
 
@@ -103,7 +112,7 @@ struct Finish {
   float *moving_mean, *moving_variance, *statistics;
 
   __device__ __forceinline__ float2 operator()(int c, int columns, const Moments& m) const {
-    float total = m.weight + guard, mean = m.mean * (m.weight / total), away = m.mean - mean;
+    float total = m.weight + guard, mean = m.mean * (m.weight / total), away = m.mean * (guard / total);
     float variance = (m.square + m.weight * away * away) / total;
     float r = 1.f / sqrtf(variance + epsilon), scale = gamma ? r * gamma[c] : r;
     float values[5] = {mean, variance, r, scale, total};
@@ -127,17 +136,18 @@ __device__ __forceinline__ void affine(const T* x, T* y, const Tile& t, const Pa
   });
 }
 
-// parts (gridDim.x, 3, C): the moments of the rows of each block.
+// parts (gridDim.x, 4, C): the moments of the rows of each block.
 extern "C" __global__ void __launch_bounds__(256, 2)
 batch_norm_moments(const T* __restrict__ x, const float* __restrict__ weights, float* __restrict__ parts, int rows, int columns) {
   __shared__ SharedMoments found;
   Tile t = tile<V>(columns);
   moments(x, weights, t, found, rows, columns);
-  float* to = parts + blockIdx.x * 3ll * columns + t.start;
+  float* to = parts + blockIdx.x * 4ll * columns + t.start;
   for (int c = threadIdx.y * blockDim.x + threadIdx.x; c < t.width; c += blockDim.x * blockDim.y) {
     to[c] = found.weight[c];
     to[columns + c] = found.mean[c];
-    to[2ll * columns + c] = found.square[c];
+    to[2ll * columns + c] = found.rest[c];
+    to[3ll * columns + c] = found.square[c];
   }
 }
 
@@ -146,11 +156,11 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 batch_norm_finish(const float* __restrict__ parts, const float* __restrict__ gamma, float* __restrict__ statistics, float* __restrict__ moving_mean, float* __restrict__ moving_variance, float epsilon, float guard, float momentum, int count, int columns) {
   __shared__ SharedMoments found;
   int c = blockIdx.x * blockDim.x + threadIdx.x;
-  Moments m = {0.f, 0.f, 0.f};
+  Moments m = {0.f, 0.f, 0.f, 0.f};
   if (c < columns)
     for (int i = threadIdx.y; i < count; i += blockDim.y) {
-      const float* from = parts + i * 3ll * columns + c;
-      m.take(from[0], from[columns], from[2ll * columns]);
+      const float* from = parts + i * 4ll * columns + c;
+      m.take({from[0], from[columns], from[2ll * columns], from[3ll * columns]});
     }
   found.set(threadIdx.y * blockDim.x + threadIdx.x, m);
   join(found, blockDim.y, blockDim.x);

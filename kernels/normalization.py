@@ -79,7 +79,7 @@ def batch_norm_forward(x, gamma, beta, epsilon, weights=None, guard=0.0, moving=
         kernel = _kernel("batch_norm_small", x, pack)
         kernel((1, plan.tiles), plan.block, x, weights, gamma, beta, y, *state, rows, columns)
     else:
-        parts = cupy.empty((plan.splits, 3, columns), "float32")
+        parts = cupy.empty((plan.splits, 4, columns), "float32")
         _kernel("batch_norm_moments", x, pack)(plan.grid, plan.block, x, weights, parts, rows, columns)
         _join("batch_norm_finish", columns)(parts, gamma, *state, plan.splits, columns)
         _affine(x, statistics[0], statistics[3], beta, y)

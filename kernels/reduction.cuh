@@ -23,8 +23,7 @@ struct Smallest {
 };
 
 // ---- rows ---------------------------------------------------------------------------------------------------
-// A row is treated by ``group`` neighbouring threads: a power of two up to a warp's, or all threads of the block.
-// A block has blockDim.x / group rows.
+// A row is treated by ``group`` neighbouring threads, a power of two; a block has blockDim.x / group rows.
 __device__ __forceinline__ int row_of(int group) {
   return blockIdx.x * (blockDim.x / group) + threadIdx.x / group;
 }
@@ -38,8 +37,9 @@ __device__ __forceinline__ float across(float value, int group) {
   __syncthreads();  // an earlier call may still be read
   if (threadIdx.x % WARP == 0) of_warps[threadIdx.x / WARP] = value;
   __syncthreads();
-  value = of_warps[0];
-  for (int warp = 1; warp < group / WARP; ++warp) value = Op::join(value, of_warps[warp]);
+  const float* of_group = of_warps + threadIdx.x / group * (group / WARP);
+  value = of_group[0];
+  for (int warp = 1; warp < group / WARP; ++warp) value = Op::join(value, of_group[warp]);
   return value;
 }
 

@@ -118,8 +118,9 @@ def test_batch_far_from_zero(gpu, rows, offset):
     x = (RNG.standard_normal((rows, 5)) + offset).astype("float32")
     want, mean, var = naive_batch(x, None, None)
     y, found_mean, found_var, _ = gpu.batch_norm_forward(gpu.asarray(x), None, None, EPSILON)
-    np.testing.assert_allclose(gpu.to_numpy(found_var), var, 2e-5 + 1e-9 * abs(offset))
-    np.testing.assert_allclose(gpu.to_numpy(y), want, 1e-4, 1e-4 + 3e-7 * abs(offset))
+    # A mean that is rounded to float32 moves the results, here as in the generic version, but not the variance.
+    np.testing.assert_allclose(gpu.to_numpy(found_var), var, 2e-6)
+    np.testing.assert_allclose(gpu.to_numpy(y), want, 1e-5, 1e-5 + 3e-7 * abs(offset))
 
 
 @pytest.mark.parametrize("rows", [5, 1027])
