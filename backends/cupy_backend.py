@@ -10,6 +10,7 @@ from . import DeviceError
 from .base import Backend
 from .cupy_activation import CupyActivationMixin
 from .cupy_capture import CupyCaptureMixin
+from .cupy_convolution import CupyConvolutionMixin
 from .cupy_dense import CupyDenseMixin
 from .cupy_embedding import CupyEmbeddingMixin
 from .cupy_faults import check_version, count_devices, try_out, waiting, watch_memory
@@ -23,8 +24,9 @@ from .cupy_update import CupyUpdateMixin
 
 
 class CupyBackend(
-    CupyActivationMixin, CupyCaptureMixin, CupyDenseMixin, CupyEmbeddingMixin, CupyLossMixin, CupyNormalizationMixin,
-    CupyPoolingMixin, CupyRandomMixin, CupyRecurrentMixin, CupyReductionMixin, CupyUpdateMixin, Backend,
+    CupyActivationMixin, CupyCaptureMixin, CupyConvolutionMixin, CupyDenseMixin, CupyEmbeddingMixin,
+    CupyLossMixin, CupyNormalizationMixin, CupyPoolingMixin, CupyRandomMixin, CupyRecurrentMixin,
+    CupyReductionMixin, CupyUpdateMixin, Backend,
 ):
     """The backend of one GPU.
 

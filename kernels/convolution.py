@@ -2,6 +2,8 @@
 
 Which kernel runs:
 
+- ``convolution_mma.cu`` and ``convolution_mma_kernel.cu``, on tensor cores, for float16 and, where TF32 is
+  allowed (``gemm.allow_tf32``), for float32,
 - ``convolution.cu`` and ``convolution_kernel.cu`` where the channels of a group come in fours,
 - ``convolution_thin.cu`` and ``convolution_first.cu`` for few channels or filters, and other numbers of them,
 - ``convolution_depthwise.cu`` where every channel has filters of its own.
@@ -14,8 +16,16 @@ import math
 import cupy
 
 from . import convolution_depthwise as depthwise
-from . import convolution_first, convolution_kernel, convolution_sums, convolution_thin, launch, windows
-from .convolution_tiles import HALF_TILES, TILES, plan
+from . import (
+    convolution_first,
+    convolution_kernel,
+    convolution_mma,
+    convolution_sums,
+    convolution_thin,
+    launch,
+    windows,
+)
+from .convolution_tiles import HALF_TILES, PACK, TILES, Plan, Product, plan
 
 __all__ = [
     "backward_data", "backward_first", "backward_kernel", "backward_output", "forward", "takes",
@@ -33,8 +43,6 @@ TYPES = {"float32": "float", "float16": "__half"}
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}  # as in convolution.cuh
 MOST = 1 << 31  # elements: kernels count them in 32 bits
 MOST_COPIES = 1 << 16  # blocks along the last axis of a grid
-PACK = 4  # channels read at once
-FEW = 16  # columns for which tiles of ``convolution.cu`` are too wide
 
 
 def takes(dtype, images: int, places, inner: int, filters: int, groups: int) -> bool:
@@ -51,7 +59,7 @@ def takes(dtype, images: int, places, inner: int, filters: int, groups: int) -> 
         (math.prod(places.window) * inner + 1) * filters,
     )
     copies = groups * math.prod(places.strides)
-    return dtype.name in TYPES and elements < MOST and copies < MOST_COPIES and 0 < inner and groups <= filters
+    return dtype.name in TYPES and elements < MOST and copies < MOST_COPIES and inner > 0 < filters
 
 
 def activation_number(activation: str | None) -> int:
@@ -71,93 +79,94 @@ def is_depthwise(inner: int, groups: int) -> bool:
     return groups > 1 and inner == 1
 
 
-def packed(inner: int, columns: int) -> bool:
-    """Tell whether a product is one for tiles of ``convolution.cu``, by the channels of a group on both sides."""
-    return inner % PACK == columns % PACK == 0 and inner > PACK and columns > FEW
-
-
 def forward(x, w, places, groups: int = 1, bias=None, activation: str | None = None):
     """Return ``activation(x * w + bias)``."""
     number = activation_number(activation)
     if is_depthwise(w.shape[-2], groups):
         return depthwise.forward(aligned(x), aligned(w), places, aligned(bias), number)
-    columns = w.shape[-1] // groups
-    rows = len(x) * math.prod(places.out)
-    y = cupy.empty((len(x), *places.out, w.shape[-1]), x.dtype)
-    return _product(
-        "convolution_forward", x, w, y, places, rows, w.shape[-2], columns, groups, (1, math.prod(places.window)),
-        bias, number,
+    taps, columns = math.prod(places.window), w.shape[-1] // groups
+    product = Product(
+        len(x) * math.prod(places.out), columns, w.shape[-2], taps * w.shape[-2], groups, TYPES[x.dtype.name]
     )
+    y = cupy.empty((len(x), *places.out, w.shape[-1]), x.dtype)
+    return _run("convolution_forward", product, x, w, y, places, groups, aligned(bias), number)
 
 
 def backward_data(dy, w, places, groups: int = 1):
-    """Return the gradient of the inputs: each remainder of their positions by the strides by blocks of its own."""
+    """Return the gradient of the inputs; each remainder of their places by the strides has its own blocks."""
     if is_depthwise(w.shape[-2], groups):
         return depthwise.backward_data(aligned(dy), aligned(w), places, groups)
-    inner = dy.shape[-1] // groups
-    steps = list(zip(places.size, places.window, places.strides))
-    rows = len(dy) * math.prod(-(-n // s) for n, _, s in steps)
-    taps = math.prod(-(-k // s) for _, k, s in steps)
-    dx = cupy.empty((len(dy), *places.size, w.shape[-2] * groups), dy.dtype)
-    return _product(
-        "convolution_backward_data", dy, w, dx, places, rows, inner, w.shape[-2], groups,
-        (math.prod(places.strides), taps),
+    inner, strides = dy.shape[-1] // groups, places.strides
+    taps = math.prod(-(-k // s) for k, s in zip(places.window, strides))  # that reach an element
+    rows = len(dy) * math.prod(-(-n // s) for n, s in zip(places.size, strides))  # of the largest phase
+    product = Product(
+        rows, w.shape[-2], inner, taps * inner, groups * math.prod(strides), TYPES[dy.dtype.name]
     )
+    dx = cupy.empty((len(dy), *places.size, w.shape[-2] * groups), dy.dtype)
+    return _run("convolution_backward_data", product, dy, w, dx, places, groups)
 
 
-def _product(
-    name: str, source, w, result, places, rows: int, inner: int, columns: int, groups: int,
-    phases_and_taps: tuple[int, int], *last,
-):
+def _run(name: str, product: Product, source, w, result, places, groups: int, *last):
     """Launch a product of the source's columns and the kernel, and add its parts.
 
-    ``last`` is bias and activation of a forward pass. Of phases, the first has most rows; the others exist up to
-    there.
+    ``last`` is bias and activation of a forward pass.
     """
-    source, w, bias = aligned(source), aligned(w), aligned(last[0]) if last else None
-    phases, taps = phases_and_taps
-    half = source.dtype.itemsize == 2
-    copies = groups * phases
-    if packed(inner, columns):
-        found = plan(
-            rows, columns, taps * inner, copies, launch.processors(), HALF_TILES if half else TILES
-        )
-        tile = found.tile
-        kernel = MODULE.kernel(
-            name, M=tile.rows, N=tile.columns, R=tile.down, S=tile.across, B=min(tile.blocks, 4),
-            T=TYPES[source.dtype.name],
-        )
+    source, w = aligned(source), aligned(w)
+    if convolution_mma.takes(product):
+        found, kernel, shared = convolution_mma.choose(name, product)
+    elif product.packed:
+        found, kernel, shared = _choose(name, product)
     else:
-        found, kernel = convolution_thin.choose(name, rows, inner, columns, taps, copies, half)
+        found, kernel, shared = convolution_thin.choose(name, product)
     parts = found.parts
     sums = cupy.empty((parts, result.size), "float32") if parts > 1 else None
-    numbers = (windows.pack(places), len(source), inner, columns, groups, parts, *last[1:])
-    arrays = (source, w, bias, result, sums) if last else (source, w, result, sums)
-    kernel(found.grid(rows, columns, copies), found.tile.threads, *arrays, *numbers)
+    kernel(
+        found.grid(product), found.tile.threads, source, w, *last[:1], result, sums, windows.pack(places),
+        len(source), product.inner, product.columns, groups, parts, *last[1:], shared=shared,
+    )
     if sums is not None:
-        convolution_sums.total(sums, result, bias, *last[1:])
+        convolution_sums.total(sums, result, *last)
     return result
+
+
+def _choose(name: str, product: Product) -> tuple[Plan, launch.Kernel, int]:
+    """Return plan, kernel and bytes of shared memory."""
+    found = plan(product, launch.processors(), TILES if product.type == "float" else HALF_TILES)
+    tile = found.tile
+    kernel = MODULE.kernel(
+        name, M=tile.rows, N=tile.columns, R=tile.down, S=tile.across, B=min(tile.blocks, 4), T=product.type
+    )
+    return found, kernel, 0
 
 
 def backward_kernel(x, dy, places, groups: int = 1):
     """Return the gradient of the kernel."""
-    inner, columns = x.shape[-1] // groups, dy.shape[-1] // groups
-    if is_depthwise(inner, groups):
+    if is_depthwise(x.shape[-1] // groups, groups):
         return depthwise.backward_kernel(aligned(x), aligned(dy), places)
-    if packed(inner, columns):
-        return convolution_kernel.backward(aligned(x), aligned(dy), places, groups)
-    return backward_first(x, dy, None, places, groups, None, with_bias=False)[0]
+    product = _kernel_product(x, dy, places, groups)
+    if product.packed:
+        return convolution_kernel.backward(product, aligned(x), aligned(dy), places, groups)
+    return convolution_first.backward(product, aligned(x), aligned(dy), None, places, groups, 0, False)[0]
 
 
 def backward_first(x, dy, y, places, groups: int = 1, activation: str | None = None, with_bias: bool = True):
     """Return the gradients of kernel and bias, ``dy`` being taken back through the activation on the way."""
     number = activation_number(activation)
-    inner, columns = x.shape[-1] // groups, dy.shape[-1] // groups
-    if packed(inner, columns) or is_depthwise(inner, groups):
+    product = _kernel_product(x, dy, places, groups)
+    if product.packed or is_depthwise(product.inner, groups):
         dz, dbias = backward_output(dy, y, activation, with_bias)
         return backward_kernel(x, dz, places, groups), dbias
     y = None if activation is None else aligned(y)
-    return convolution_first.backward(aligned(x), aligned(dy), y, places, groups, number, with_bias)
+    return convolution_first.backward(product, aligned(x), aligned(dy), y, places, groups, number, with_bias)
+
+
+def _kernel_product(x, dy, places, groups: int) -> Product:
+    """Return the product that makes a kernel's gradient; its sums run over the places of windows."""
+    inner, columns = x.shape[-1] // groups, dy.shape[-1] // groups
+    return Product(
+        math.prod(places.window) * inner, columns, inner, len(x) * math.prod(places.out), groups,
+        TYPES[x.dtype.name],
+    )
 
 
 def backward_output(dy, y, activation: str | None = None, with_bias: bool = True):

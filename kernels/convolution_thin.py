@@ -1,9 +1,9 @@
-"""Launch ``convolution_thin.cu``: few channels or filters, or numbers of them that are no multiples of four."""
+"""Launch ``convolution_thin.cu``: few channels or filters, or no multiples of four."""
 
 from __future__ import annotations
 
 from . import launch, windows
-from .convolution_tiles import THIN_TILES, Plan, narrowest, plan
+from .convolution_tiles import THIN_TILES, Plan, Product, narrowest, plan
 
 MODULE = launch.Module("convolution_thin.cu", structs={"Windows": windows.DTYPE})
 for _types, _tiles in (("float", THIN_TILES), ("__half", THIN_TILES[:3:2])):
@@ -13,13 +13,9 @@ for _types, _tiles in (("float", THIN_TILES), ("__half", THIN_TILES[:3:2])):
     )
 
 
-def choose(
-    name: str, rows: int, inner: int, columns: int, taps: int, copies: int, half: bool
-) -> tuple[Plan, launch.Kernel]:
-    """Return the plan and the kernel for a product (``name``: that of ``convolution.cu``)."""
-    tile = narrowest(columns, THIN_TILES[:3:2] if half else THIN_TILES)
-    found = plan(rows, columns, taps * inner, copies, launch.processors(), (tile,))
-    kernel = MODULE.kernel(
-        f"{name}_thin", T="__half" if half else "float", N=tile.columns, V=4 if inner % 4 == 0 else 1
-    )
-    return found, kernel
+def choose(name: str, product: Product) -> tuple[Plan, launch.Kernel, int]:
+    """Return plan, kernel and bytes of shared memory (``name``: that of ``convolution.cu``)."""
+    tile = narrowest(product.columns, THIN_TILES if product.type == "float" else THIN_TILES[:3:2])
+    pack = 4 if product.inner % 4 == 0 else 1
+    kernel = MODULE.kernel(f"{name}_thin", T=product.type, N=tile.columns, V=pack)
+    return plan(product, launch.processors(), (tile,)), kernel, 0

@@ -1,0 +1,46 @@
+"""Launch ``convolution_mma.cu``: products on tensor cores, float32 as TF32 or float16."""
+
+from __future__ import annotations
+
+from . import gemm, launch, windows
+from .convolution_tiles import MMA_TILES, Plan, Product, Tile, plan
+
+STAGES = 3  # slices of K in shared memory
+SLICE = 64  # bytes of K in one
+PAD = 16  # bytes
+OLDEST = 80  # compute capability times ten
+ITEMSIZE = {"float": 4, "__half": 2}
+MODULE = launch.Module("convolution_mma.cu", structs={"Windows": windows.DTYPE})
+
+
+def shared_memory(tile: Tile, itemsize: int) -> int:
+    """Return the bytes of shared memory of a block."""
+    along = tile.columns * (SLICE + PAD)
+    across = SLICE // itemsize * (tile.columns + 8) * itemsize
+    return STAGES * (tile.rows * (SLICE + PAD) + max(along, across)) + 20 * tile.rows
+
+
+for _tile in MMA_TILES:
+    for _type, _itemsize in ITEMSIZE.items():
+        MODULE.declare(
+            "convolution_forward_mma", "convolution_backward_data_mma", M=_tile.rows, N=_tile.columns,
+            B=_tile.blocks, T=_type, budget=launch.Budget(
+                threads=_tile.threads, shared=shared_memory(_tile, _itemsize), least=OLDEST, occupancy=0.16,
+                registers=168,
+            ),
+        )
+
+
+def takes(product: Product) -> bool:
+    """Tell whether a product may and can go to tensor cores."""
+    pack = 4 if product.type == "float" else 8
+    fits = product.inner % pack == product.columns % pack == 0 and product.packed
+    return fits and launch.capability() >= OLDEST and (product.type != "float" or gemm.tf32_allowed())
+
+
+def choose(name: str, product: Product) -> tuple[Plan, launch.Kernel, int]:
+    """Return plan, kernel and bytes of shared memory (``name``: that of ``convolution.cu``)."""
+    found = plan(product, launch.processors(), MMA_TILES)
+    tile = found.tile
+    kernel = MODULE.kernel(f"{name}_mma", M=tile.rows, N=tile.columns, B=tile.blocks, T=product.type)
+    return found, kernel, shared_memory(tile, ITEMSIZE[product.type])
