@@ -130,8 +130,8 @@ def main() -> int:
             print(f"{i}/{len(drawn)} {result:16} {time.perf_counter() - start:5.1f} s  {mutant}", flush=True)
     fast, check, survived, broken = (
         counts.get(result, 0) for result in ("fast", "check", "survived", "does not compile"))
-    print(f"\n{name}: {len(all_found)} mutants, tried {len(drawn)}: {fast + check} noticed ({fast} in tier fast, "
-          f"{check} in check alone), {survived} survived, {broken} do not compile")
+    print(f"\n{name}: {len(all_found)} mutants, tried {len(drawn)}: {fast + check} noticed ({fast} in tier "
+          f"fast, {check} in check alone), {survived} survived, {broken} do not compile")
     return int(survived > 0)
 
 
