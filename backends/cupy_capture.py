@@ -1,13 +1,14 @@
 """Steps captured as CUDA graphs, on memory of their own.
 
-A graph knows addresses, and keeps no array alive. What is allocated while it is captured comes from a pool that
-lives as long as the graph and serves nobody else; what existed before, whoever launches it must keep.
+A graph knows addresses, and keeps no array alive. What is allocated while it is captured comes from a pool
+that lives as long as the graph and serves nobody else; what existed before, whoever launches it must keep.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 
 import cupy
 
@@ -16,7 +17,7 @@ from .program import CannotRecord
 
 
 class CupyCaptureMixin(CaptureMixin):
-    """Capture on a stream that waits for no other; launch on the current one, in order with all other work."""
+    """Capture on a stream that waits for no other; launch on the current one, in order with all else."""
 
     captures = True
 
@@ -27,7 +28,7 @@ class CupyCaptureMixin(CaptureMixin):
         # The ordinary steps before left memory to CuPy's own pool; the graph's takes its place.
         cupy.get_default_memory_pool().free_all_blocks()
         stream = self._capturing
-        with stream:
+        with stream, _nothing_freed():
             stream.begin_capture()
             try:
                 with cupy.cuda.using_allocator(memory.malloc), _no_uploads():
@@ -66,6 +67,18 @@ def _from_device(size: int):
         return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise CannotRecord(f"the device has no {size >> 20} MB left for the step's results") from error
+
+
+@contextlib.contextmanager
+def _nothing_freed():
+    """Keep Python from finding garbage now: to free another graph, say, the device would have to wait."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ def _count_by_comparing(backend, y_pred, true, false, thresholds):
     limits = thresholds.on(backend, y_pred.dtype)
     if y_pred.ndim == 1:
         above = (y_pred > limits[:, None]).astype(y_pred.dtype)
-        found = above @ backend.xp.stack([true, false], axis=1)
+        found = backend.matmul(above, backend.xp.stack([true, false], axis=1))
         return found[:, 0], found[:, 1]
     above = y_pred > limits[:, None, None]
     return (above * true).sum(axis=1), (above * false).sum(axis=1)

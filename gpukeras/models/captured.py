@@ -1,9 +1,9 @@
 """The training step, recorded once and replayed without the Python in between.
 
 Keras compiles ``train_step``; here it is recorded after a few ordinary steps, compared with one more ordinary
-step, and from then on replayed: forward pass, loss, gradients, metrics, and the optimizer's update where it is
-its rule alone. On a CPU the record is a list of NumPy calls (``models.program_step``), for small models only; on
-a GPU it is a CUDA graph (``models.graph_step``).
+step, and from then on replayed: forward pass, loss, gradients, metrics, and the optimizer's update where it
+is its rule alone. On a CPU the record is a list of NumPy calls (``models.program_step``), for small models
+only; on a GPU it is a CUDA graph (``models.graph_step``).
 
 As in Keras, Python code inside the step runs only while it is being recorded, and ``run_eagerly=True`` turns
 that off. Only models made of this library's own parts are recorded: a layer, loss or metric of the user's may
@@ -53,14 +53,16 @@ class CapturedStep:
     def __init__(self, model):
         self.model = model
         self.memory = None  # of the device, for all graphs of this model
-        self.forget()
-
-    def forget(self) -> None:
-        """Start anew: what was recorded is not valid any more."""
         self.programs: dict = {}
         self.latest: Replay | None = None
         self.places: dict[int, list] = {}
         self.odd: str | None = None
+
+    def forget(self) -> None:
+        """Start anew: what was recorded is not valid any more."""
+        self.programs.clear()
+        self.places.clear()  # whoever gathers batches holds this dictionary
+        self.latest = None
 
     def __reduce__(self):
         return CapturedStep, (self.model,)  # a copy of a model records for itself
@@ -147,7 +149,7 @@ def _signature(data):
 
 def _of_tensor(leaf):
     if type(leaf) is not Tensor:
-        return "the input is sparse" if isinstance(leaf, Tensor) else "a batch holds something else than tensors"
+        return "the input is sparse" if isinstance(leaf, Tensor) else "a batch holds more than tensors"
     array = leaf.array
     if type(array) is not np.ndarray and leaf.backend is not backends.current():
         return f"the batch lies on {leaf.device}, the current device is {backends.current().name}"
@@ -193,7 +195,7 @@ def _on_host(graph) -> str | None:
         if not is_own(operation) or not is_own(getattr(operation, "activation", operation)):
             return _foreign(operation)
         if not getattr(operation, "capturable", False):
-            return f"{operation.name!r} ({type(operation).__name__}) is not one of the layers that are recorded"
+            return f"{operation.name!r} ({type(operation).__name__}) is none of the layers that are recorded"
     return None
 
 
@@ -216,12 +218,12 @@ def _on_device(graph) -> str | None:
 
 
 def _functions(layer) -> list:
-    """Return what a layer calls besides layers: initializers and constraints work outside of the forward pass."""
+    """Return what a layer calls besides layers; initializers and constraints work outside of the step."""
+    plain = types.FunctionType, types.MethodType
     return [
-        value for key, value in vars(layer).items() if value is not None
-        and not key.endswith(("initializer", "constraint")) and (
-            isinstance(value, (types.FunctionType, types.MethodType)) or key.endswith(("activation", "regularizer"))
-        )
+        value for key, value in vars(layer).items()
+        if value is not None and not key.endswith(("initializer", "constraint"))
+        and (isinstance(value, plain) or key.endswith(("activation", "regularizer")))
     ]
 
 
@@ -287,7 +289,7 @@ def _is_entry(entry) -> bool:
 
 def _told(found) -> str:
     if isinstance(found, Replay):
-        return f"{found.describe()}; {found.replays} steps so" if found.proven else f"{found.describe()}, untried"
+        return found.describe() + (f"; {found.replays} steps so" if found.proven else ", not tried yet")
     if type(found) is str:
         return f"ordinary steps, as {found}"
     return f"ordinary steps: {found} of {WARM_UP} before it is recorded" if found <= WARM_UP else (

@@ -84,7 +84,7 @@ class ArraySource:
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"{what}: batch_size must be a positive integer, came {batch_size!r}")
         self.backend = backends.current()
-        # Arrays that take the next batch of so many rows, in the order of ``leaves``: where a step wants them.
+        # Arrays that take the next batch of so many rows, in the order of ``leaves``.
         self.places: dict[int, Sequence] = {}
         parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
         if what in ("fit", "validation_data") and parts[0] is not None:
@@ -147,7 +147,7 @@ class ArraySource:
 
                 def cut(array, a=start, b=stop, places=places):
                     if _on(array, backend):
-                        return array.take(on_device[a:b], 0, places.get(id(array)))
+                        return array.take(on_device[a:b], 0, out=places.get(id(array)))
                     return array[order[a:b]]
             yield tuple([_cut(lambda leaf: _batch(cut(leaf), backend), p) for p in (x, y, sample_weight)])
 
@@ -170,10 +170,10 @@ class ArraySource:
         found = self.places.get(rows)
         if found is None or len(found) != len(self.leaves):
             return None
-        same = all(
-            place.shape[1:] == leaf.shape[1:] and place.dtype == leaf.dtype for place, leaf in zip(found, self.leaves)
-        )
-        return found if same else None
+        for place, leaf in zip(found, self.leaves):
+            if place.shape[1:] != leaf.shape[1:] or place.dtype != leaf.dtype:
+                return None
+        return found
 
     def on_epoch_end(self) -> None:
         """Arrays need nothing between epochs."""

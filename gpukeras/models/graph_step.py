@@ -1,8 +1,8 @@
 """The training step as a graph of the device: captured once, launched once per batch.
 
 A launch repeats the same work on the same memory. So batches are gathered into arrays that stay, what varies
-(learning rate, counter, positions of random sequences, losses and metrics) lives on the device, and nothing in a
-step waits for the host. Results of the step lie in memory that only the model's graphs use.
+(learning rate, counter, positions of random sequences, losses and metrics) lives on the device, and nothing
+in a step waits for the host. Results of the step lie in memory that only the model's graphs use.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class GraphStep(Replay):
         return [(backend, generator) for _, backend, generator in self.noise]
 
     def describe(self):
-        return "captured as a graph" if self.plan is not None else "captured as a graph, without the optimizer"
+        return "captured as a graph" + (", without the optimizer" if self.plan is None else "")
 
 
 class Rates:
@@ -106,9 +106,11 @@ class Rates:
             if isinstance(value, (np.ndarray, np.generic)):
                 value = value.item()
             known = isinstance(value, (int, float))
-            if not known or value != self.written[k]:
+            if not known:
                 place[...] = value
-                self.written[k] = value if known else None
+            elif value != self.written[k]:
+                place.fill(value)
+            self.written[k] = value if known else None
 
 
 def leaves(data) -> list:

@@ -1,7 +1,7 @@
 """A recorded training step: what the program of a CPU and the graph of a GPU have in common.
 
-Whoever records a step proves it before trusting it: the first replay and one ordinary step start from the same
-state, and must end in the same.
+Whoever records a step proves it before trusting it: the first replay and one ordinary step start from the
+same state, and must end in the same.
 """
 
 from __future__ import annotations
