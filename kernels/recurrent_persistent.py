@@ -27,7 +27,7 @@ MODULE = launch.Module("recurrent_persistent.cu", structs={"Sequence": SEQUENCE,
 MODULE.declare(
     "recurrent_persistent_forward", "recurrent_persistent_backward", CELL=CELLS, ROWS=ROWS,
     budget=launch.Budget(
-        threads=THREADS, shared=MOST_SHARED, adapts=True, registers=200, occupancy=0.125,
+        threads=THREADS, shared=MOST_SHARED, adapts=True, registers=255, occupancy=0.125,  # one block
     ),
 )
 
