@@ -86,7 +86,7 @@ class Tile(NamedTuple):
         depth = self.depth_of(itemsize)
         if not self.tensor:
             return depth * (side + 4) * 4
-        return side * (depth * itemsize + 16) if along else depth * (side + 8) * itemsize
+        return depth * (side if along else side + 8) * itemsize
 
     def defines(self, dtype) -> dict:
         """Return what ``gemm.cu`` is compiled with."""

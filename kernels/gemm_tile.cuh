@@ -3,8 +3,9 @@
 // A matrix lies in memory either along the sum (AlongDepth) or along its rows. Copies are asynchronous; each thread
 // may change what it has copied itself (``scale``) once it has waited for it, before others see it.
 //
-// In shared memory a tile for tensor cores lies as in memory, lines apart so far that fragments are read without
-// bank conflicts. A tile for plain arithmetic always holds floats along its rows.
+// In shared memory a tile for tensor cores lies as in memory, so that fragments are read without bank conflicts: lines
+// along its rows are apart, in lines along the sum the chunks of 16 bytes change places from line to line. A tile for
+// plain arithmetic always holds floats along its rows.
 #include "common.cuh"
 #include "mma.cuh"
 
@@ -48,11 +49,16 @@ struct Tile {
   static constexpr bool LinesOfDepth = Tensor && AlongDepth;
   static constexpr int Chunk = 16 / sizeof(T);  // elements that are copied at once
   static constexpr bool Chunked = LinesOfDepth == AlongDepth && sizeof(Stored) == sizeof(T);
-  static constexpr int Pitch = !Tensor ? Rows + 4 : AlongDepth ? Depth + Chunk : Rows + 8;
+  static constexpr int Pitch = !Tensor ? Rows + 4 : AlongDepth ? Depth : Rows + 8;
+  static constexpr int Chunks = Depth / Chunk;  // of a line along the sum
   static constexpr int Size = (LinesOfDepth ? Rows : Depth) * Pitch;
 
   static __device__ __forceinline__ int place(int row, int depth) {
-    return LinesOfDepth ? row * Pitch + depth : depth * Pitch + row;
+    if (!LinesOfDepth) return depth * Pitch + row;
+    static_assert(!LinesOfDepth || Chunks == 4 || Chunks == 8, "lines of 64 or 128 bytes");
+    constexpr int Lines = Chunks < 8 ? 8 / Chunks : 1;  // that lie in all banks together
+    int chunk = depth / Chunk ^ row / Lines % Chunks;
+    return row * Pitch + chunk * Chunk + depth % Chunk;
   }
 
   // Start copies of the part that begins at ``depth``; beyond the matrix there are zeros.

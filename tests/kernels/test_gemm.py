@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from support import emulator
+from support.emulator import report
 from support.emulator.settings import SCHEDULES
 from support.fake_device import emulated
 
@@ -217,6 +218,26 @@ def test_operands_that_do_not_fit(gpu):
         from gpukeras.kernels import gemm
 
         gemm.prefer("fast")
+
+
+# ---- memory ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chosen", TILES[:2] + TILES[5:7] + TILES[8:10], ids=str)
+@pytest.mark.parametrize("tier", ["check"], indirect=True)
+def test_banks(gpu, forced, chosen, kind):
+    """Tiles are copied, and fragments read, in as few passes through shared memory as there can be."""
+    from gpukeras.kernels import gemm
+
+    dtype = np.dtype(chosen[0])
+    tile, depth = forced(*chosen)
+    kernel = gemm.MODULE.kernel(f"gemm_{kind}", **tile.defines(dtype))
+    with emulator.using(trace_blocks=1):
+        multiply(gpu, *(numbers(*s, dtype=dtype) for s in ((tile.rows, depth), (depth, tile.columns))), kind)
+    found = report.requests(kernel._function)
+    copies = [r for r in found if "twins.h" in r.line or "mma.cuh" in r.line]
+    assert any(r.kind == "write" for r in copies)
+    assert any(r.kind == "read" for r in copies) == (chosen[1] and (kind != "tn" or dtype == "float16"))
+    assert all(r.parts <= 1.25 * r.ideal for r in copies), copies
 
 
 # ---- precision -------------------------------------------------------------------------------------------
