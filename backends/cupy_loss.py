@@ -11,8 +11,8 @@ from .loss import LossMixin
 class CupyLossMixin(CupyRowsMixin, LossMixin):
     """Kernels for float32 and float16, computed in float32; other types go the generic way.
 
-    Of logits with a cross-entropy no softmax is kept: their gradient makes it again. A class number out of range
-    gives NaN, as loss and as gradient of its row.
+    Of logits with a cross-entropy no softmax is kept: their gradient makes it again. A class number out of
+    range gives NaN, as loss and as gradient of its row.
     """
 
     def softmax(self, x, axis=-1):
@@ -51,7 +51,10 @@ class CupyLossMixin(CupyRowsMixin, LossMixin):
 
     def softmax_cross_entropy_backward(self, dy, parts, target):
         found, total = parts
-        ours = isinstance(found, softmax.Logits) if total is not None else target.ndim == 1 and softmax.takes(found)
+        if total is None:
+            ours = target.ndim == 1 and target.dtype.kind in "iu" and softmax.takes(found)
+        else:
+            ours = isinstance(found, softmax.Logits)
         if not ours:
             return super().softmax_cross_entropy_backward(dy, parts, target)
         return softmax.cross_entropy_backward(dy, found, total, target)

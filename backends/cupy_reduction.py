@@ -14,7 +14,8 @@ class CupyReductionMixin(ReductionMixin):
         found = self._reduced(x, axes, "sum", 1.0 if scale is None else scale)
         if found is None:
             return super().sum(x, axes, keepdims, scale)
-        return found.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes))
+        shape = (1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
+        return found.reshape(tuple(shape))
 
     def extreme(self, x, axes, name):
         found = self._reduced(x, axes, name, 1.0)

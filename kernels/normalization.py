@@ -81,7 +81,7 @@ def batch_norm_forward(x, gamma, beta, epsilon, weights=None, guard=0.0, moving=
     else:
         parts = cupy.empty((plan.splits, 4, columns), "float32")
         _kernel("batch_norm_moments", x, pack)(plan.grid, plan.block, x, weights, parts, rows, columns)
-        _join("batch_norm_finish", columns)(parts, gamma, *state, plan.splits, columns)
+        _join("batch_norm_finish", parts, gamma, *state)
         _affine(x, statistics[0], statistics[3], beta, y)
     return y, statistics[0], statistics[1], Batch(x, statistics, weights)
 
@@ -98,14 +98,13 @@ def batch_norm_backward(dy, cache: Batch, dmean=None, dvariance=None, need_dx=Tr
     plan = shapes.columns(rows, columns, pack, launch.processors())
     if _is_small(rows):
         kernel = _kernel("batch_norm_backward_small", x, pack)
-        kernel(
-            (1, plan.tiles), plan.block, dy, x, weights, statistics, dmean, dvariance, slopes, dx, rows, columns
-        )
+        uses = dmean, dvariance
+        kernel((1, plan.tiles), plan.block, dy, x, weights, statistics, *uses, slopes, dx, rows, columns)
     else:
         parts = cupy.empty((plan.splits, 2, columns), "float32")
         kernel = _kernel("batch_norm_sums", x, pack)
         kernel(plan.grid, plan.block, dy, x, statistics[0], parts, rows, columns)
-        _join("batch_norm_slopes", columns)(parts, statistics, dmean, dvariance, slopes, plan.splits, columns)
+        _join("batch_norm_slopes", parts, statistics, dmean, dvariance, slopes)
         if need_dx:
             kernel = _kernel("batch_norm_backward", x, pack)
             kernel(plan.grid, plan.block, dy, x, weights, statistics, slopes, dx, rows, columns)
@@ -132,10 +131,10 @@ def _is_small(rows: int) -> bool:
     return rows <= shapes.FEW_ROWS
 
 
-def _join(name: str, columns: int):
-    """Return the kernel that joins parts, to be called with its arguments."""
-    kernel = MODULE.kernel(name, T="float", V=1, H=0)
-    return lambda *args: kernel(-(-columns // JOINED[0]), JOINED, *args)
+def _join(name: str, parts, *args) -> None:
+    """Launch a kernel that joins parts (splits, K, C)."""
+    splits, _, columns = parts.shape
+    MODULE.kernel(name, T="float", V=1, H=0)(-(-columns // JOINED[0]), JOINED, parts, *args, splits, columns)
 
 
 # ---- layer normalisation ----------------------------------------------------------------------------------
@@ -148,9 +147,8 @@ def layer_norm_forward(x, gamma, beta, epsilon, center=True):
     pack = shapes.pack(columns, x, gamma, beta)
     plan = shapes.rows(rows, columns, pack)
     kernel = _kernel("layer_norm_forward", x, pack, plan.held)
-    kernel(
-        plan.blocks, plan.threads, x, gamma, beta, y, means, inverses, epsilon, int(center), rows, columns, plan.group
-    )
+    arrays = x, gamma, beta, y, means, inverses
+    kernel(plan.blocks, plan.threads, *arrays, epsilon, int(center), rows, columns, plan.group)
     return y, Layer(x, means, inverses, gamma, center)
 
 
@@ -169,9 +167,8 @@ def layer_norm_backward(dy, cache: Layer, need_dx=True):
             blocks = min(blocks, 2 * launch.processors())
             parts = cupy.empty((blocks, 2 * columns), "float32")
         kernel = _kernel("layer_norm_backward", x, pack, plan.held)
-        kernel(
-            blocks, plan.threads, dy, x, gamma, means, inverses, dx, parts, int(center), rows, columns, plan.group
-        )
+        arrays = dy, x, gamma, means, inverses, dx, parts
+        kernel(blocks, plan.threads, *arrays, int(center), rows, columns, plan.group)
     if parts is None:
         layout = shapes.columns(rows, columns, pack, launch.processors())
         parts = cupy.empty((layout.splits, 2 * columns), "float32")

@@ -30,7 +30,7 @@ def takes(dtype, matrices: int, rows: int, columns: int) -> bool:
 
 
 def reduce(x, matrices: int, rows: int, columns: int, operation: str = "sum", scale: float = 1.0):
-    """Reduce the rows of ``x`` (matrices, rows, columns) to one, times ``scale``, as an array of no set shape."""
+    """Return ``scale`` times what the rows of ``x`` (matrices, rows, columns) sum up to, as a flat array."""
     x = cupy.ascontiguousarray(x)
     y = cupy.empty(matrices * columns, x.dtype)
     last = OPERATIONS[operation], scale
@@ -47,12 +47,14 @@ def reduce(x, matrices: int, rows: int, columns: int, operation: str = "sum", sc
 
 def row_sum(x):
     """Return the sums of the rows of ``x`` (M, C) as (M, 1)."""
-    return reduce(x, *x.shape, 1).reshape(-1, 1)
+    rows, columns = x.shape
+    return reduce(x, rows, columns, 1).reshape(-1, 1)
 
 
 def row_max(x):
     """Return the maxima of the rows of ``x`` (M, C) as (M, 1)."""
-    return reduce(x, *x.shape, 1, "max").reshape(-1, 1)
+    rows, columns = x.shape
+    return reduce(x, rows, columns, 1, "max").reshape(-1, 1)
 
 
 def column_sum(x):
@@ -90,8 +92,9 @@ def _reduce_columns(x, y, matrices: int, rows: int, columns: int, last: tuple) -
 
 
 def _finish(parts, y, last: tuple) -> None:
-    plan = shapes.columns(*parts.shape, 1, launch.processors(), splits=1)
-    _kernel("finish_columns", y, 1)(plan.grid, plan.block, parts, y, *parts.shape, *last)
+    rows, columns = parts.shape
+    plan = shapes.columns(rows, columns, 1, launch.processors(), splits=1)
+    _kernel("finish_columns", y, 1)(plan.grid, plan.block, parts, y, rows, columns, *last)
 
 
 # ---- right predictions ------------------------------------------------------------------------------------
@@ -129,9 +132,8 @@ def count_binary(scores, truth, total, count, threshold: float = 0.5, weights=No
     truth = _contiguous(truth.astype("float32", copy=False))
     blocks = min(-(-scores.size // (THREADS * 4)), shapes.WAVES * launch.processors())
     parts = cupy.empty((2, blocks), "float32")
-    _kernel("count_binary", scores, 1)(
-        blocks, THREADS, _contiguous(scores), truth, _contiguous(weights), parts, threshold, scores.size, inner
-    )
+    arrays = _contiguous(scores), truth, _contiguous(weights), parts
+    _kernel("count_binary", scores, 1)(blocks, THREADS, *arrays, threshold, scores.size, inner)
     _add(parts, total, count, 1.0 / inner)
 
 
@@ -146,10 +148,10 @@ def _contiguous(x):
 
 
 def by_type(labels) -> list:
-    """Return class numbers as arguments of a kernel: of 32 bits, of 64 bits, floats; two of them are ``None``."""
+    """Return class numbers as three arguments: of 32 bits, of 64 bits, floats. Two of them are ``None``."""
     labels = cupy.ascontiguousarray(labels)
-    name = labels.dtype.name
-    if name not in ("int32", "int64", "float32"):
-        labels = labels.astype("float32" if labels.dtype.kind == "f" else "int64" if labels.itemsize > 2 else "int32")
-        name = labels.dtype.name
-    return [labels if name == known else None for known in ("int32", "int64", "float32")]
+    known = ("int32", "int64", "float32")
+    if labels.dtype.name not in known:
+        whole = "int64" if labels.itemsize > 2 else "int32"
+        labels = labels.astype("float32" if labels.dtype.kind == "f" else whole)
+    return [labels if labels.dtype.name == name else None for name in known]

@@ -42,7 +42,7 @@ class Rows(NamedTuple):
 
 
 def rows(count: int, columns: int, pack: int, most_group: int = WIDE) -> Rows:
-    """Return how rows are treated whole: two packs a thread, then more threads or as many as registers hold."""
+    """Return how rows are treated whole: two packs a thread, then as many as registers hold."""
     group = 1
     while group < WARP and columns > 2 * pack * group:
         group *= 2

@@ -19,12 +19,12 @@ for _pack in (shapes.PACK, 1):
         T=tuple(TYPES.values()), V=_pack, H=(shapes.HELD[_pack], 0), budget=_ROWS,
     )
     MODULE.declare(
-        "sparse_cross_entropy_backward", "dense_cross_entropy_backward", T=tuple(TYPES.values()), V=_pack, H=0,
-        budget=_ROWS,
+        "sparse_cross_entropy_backward", "dense_cross_entropy_backward",
+        T=tuple(TYPES.values()), V=_pack, H=0, budget=_ROWS,
     )
     MODULE.declare(
-        "sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward", T=tuple(TYPES.values()), V=_pack, H=0,
-        budget=_FLAT,
+        "sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward",
+        T=tuple(TYPES.values()), V=_pack, H=0, budget=_FLAT,
     )
 MODULE.declare("picked_cross_entropy", T=tuple(TYPES.values()), V=1, H=0, budget=_FLAT)
 LONG = 1 << 16  # columns from which rows, where they are few, keep more than one block busy
@@ -75,7 +75,7 @@ def cross_entropy(x, target):
 
 
 def cross_entropy_backward(dy, found, total, target):
-    """Return the gradient of the logits; ``found`` holds ``Logits``, or the softmax where ``total`` is None."""
+    """Return the gradient of the logits; ``found``: ``Logits``, or the softmax where ``total`` is None."""
     x, top, weight = (cupy.ascontiguousarray(found), None, None) if total is None else found
     dx = cupy.empty(x.shape, x.dtype)
     dy = _like(dy, x)
@@ -92,10 +92,8 @@ def picked_cross_entropy(x, top, total, target):
     """Return -log softmax(x) at the class numbers ``target``, (M,)."""
     loss = cupy.empty(len(x), x.dtype)
     kernel = MODULE.kernel("picked_cross_entropy", T=TYPES[x.dtype.name], V=1, H=0)
-    kernel(
-        -(-len(x) // shapes.THREADS), shapes.THREADS, cupy.ascontiguousarray(x), *_labels(target), top, total, loss,
-        *x.shape,
-    )
+    arrays = cupy.ascontiguousarray(x), *_labels(target), top, total, loss
+    kernel(-(-len(x) // shapes.THREADS), shapes.THREADS, *arrays, *x.shape)
     return loss
 
 

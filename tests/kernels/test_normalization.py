@@ -21,7 +21,8 @@ def gpu(tier):
 def close(gpu, found, expected, dtype="float32", scale=1.0):
     """Compare, where ``scale`` is the size of the terms that were summed."""
     relative, absolute = TOLERANCE[dtype]
-    np.testing.assert_allclose(gpu.to_numpy(found).astype(float), expected, relative, absolute * max(scale, 1.0))
+    found = gpu.to_numpy(found).astype(float)
+    np.testing.assert_allclose(found, expected, relative, absolute * max(scale, 1.0))
 
 
 def naive_batch(x, gamma, beta, weights=None, guard=0.0):
@@ -88,7 +89,8 @@ def test_batch(gpu, shape, dtype):
         gpu.asarray(x), gpu.asarray(gamma), gpu.asarray(beta), EPSILON
     )
     want, wanted_mean, wanted_var = naive_batch(x, gamma, beta)
-    assert y.dtype == dtype and mean.dtype == var.dtype == "float32" and mean.shape == var.shape == (shape[1],)
+    assert y.dtype == dtype and mean.dtype == var.dtype == "float32"
+    assert mean.shape == var.shape == (shape[1],)
     close(gpu, y, want, dtype)
     close(gpu, mean, wanted_mean)
     close(gpu, var, wanted_var)
@@ -118,7 +120,7 @@ def test_batch_far_from_zero(gpu, rows, offset):
     x = (RNG.standard_normal((rows, 5)) + offset).astype("float32")
     want, mean, var = naive_batch(x, None, None)
     y, found_mean, found_var, _ = gpu.batch_norm_forward(gpu.asarray(x), None, None, EPSILON)
-    # A mean that is rounded to float32 moves the results, here as in the generic version, but not the variance.
+    # A mean that is rounded to float32 moves the results, as in the generic version, but not the variance.
     np.testing.assert_allclose(gpu.to_numpy(found_var), var, 2e-6)
     np.testing.assert_allclose(gpu.to_numpy(y), want, 1e-5, 1e-5 + 3e-7 * abs(offset))
 
@@ -169,8 +171,8 @@ def test_gradients_of_batch(gpu):
     x, gamma, beta = RNG.standard_normal((5, 3)).astype("float32"), *vectors(3)
     dys = [RNG.standard_normal(s).astype("float32") for s in ((5, 3), 3, 3)]
     cache = gpu.batch_norm_forward(gpu.asarray(x), gpu.asarray(gamma), gpu.asarray(beta), EPSILON)[-1]
-    found = gpu.batch_norm_backward(*(gpu.asarray(d) if i == 0 else d for i, d in enumerate([dys[0]])), cache,
-                                    *(gpu.asarray(d) for d in dys[1:]))
+    dy, dmean, dvar = (gpu.asarray(d) for d in dys)
+    found = gpu.batch_norm_backward(dy, cache, dmean, dvar)
     for i, gradient in enumerate(found):
         close(gpu, gradient, slopes(naive_batch, (x, gamma, beta), dys, i), scale=10)
 
@@ -192,10 +194,10 @@ def test_moving_averages_move_in_the_same_launch(gpu, rows):
 def test_affine_columns(gpu, shape, dtype):
     x = RNG.standard_normal(shape).astype(dtype)
     scale, offset = vectors(shape[1])
-    a = gpu.asarray(x)
-    close(gpu, gpu.affine_columns(a, gpu.asarray(scale)), x.astype(float) * scale, dtype)
-    close(gpu, gpu.affine_columns(a, gpu.asarray(scale), gpu.asarray(offset)), x.astype(float) * scale + offset,
-          dtype)
+    a, wide = gpu.asarray(x), x.astype(float)
+    close(gpu, gpu.affine_columns(a, gpu.asarray(scale)), wide * scale, dtype)
+    found = gpu.affine_columns(a, gpu.asarray(scale), gpu.asarray(offset))
+    close(gpu, found, wide * scale + offset, dtype)
 
 
 # ---- layer normalisation ----------------------------------------------------------------------------------

@@ -139,7 +139,8 @@ def test_classes(gpu, shape, labels, weighted):
 def test_classes_of_scores_that_are_no_numbers(gpu):
     from gpukeras.kernels import reduction
 
-    scores = np.array([[1, np.nan, np.inf], [-np.inf] * 3, [np.nan, 2, np.nan], [0, np.inf, np.inf]], "float32")
+    nan, inf = np.nan, np.inf
+    scores = np.array([[1, nan, inf], [-inf] * 3, [nan, 2, nan], [0, inf, inf]], "float32")
     total, count = state(gpu)
     labels = np.array([1, 0, 0, 1], "int32")
     assert (scores.argmax(1) == labels).all()

@@ -1,4 +1,4 @@
-"""Kernels of softmax and cross-entropies against formulas in float64, gradients against finite differences."""
+"""Kernels of softmax and cross-entropies against formulas in float64, gradients by central differences."""
 
 import numpy as np
 import pytest
@@ -236,7 +236,8 @@ def test_sigmoid_of_large_logits(gpu):
     t = np.array([1, 0, 0, 1, 1, 0, 1, 0], "float32")
     found = gpu.to_numpy(gpu.sigmoid_cross_entropy(gpu.asarray(x), gpu.asarray(t)))
     np.testing.assert_allclose(found, [0, 0, 1e30, 1e30, np.log(2), np.log(2), 0, 0], 1e-6, 1e-20)
-    dx = gpu.sigmoid_cross_entropy_backward(gpu.asarray(np.ones(8, "float32")), gpu.asarray(x), gpu.asarray(t))
+    ones = gpu.asarray(np.ones(8, "float32"))
+    dx = gpu.sigmoid_cross_entropy_backward(ones, gpu.asarray(x), gpu.asarray(t))
     np.testing.assert_allclose(gpu.to_numpy(dx), [0, 0, 1, -1, -0.5, 0.5, 0, 0], 1e-6, 1e-20)
 
 
@@ -244,7 +245,7 @@ def test_repetition_of_gradients_is_found():
     with emulated() as gpu:
         from gpukeras.kernels import softmax
 
-        one = gpu.asarray(np.ones((3, 1), "float32"))
-        assert [softmax.spread(d, (3, 4))[1] for d in (one, gpu.xp.ones((3, 4)), gpu.xp.ones(()))] == [4, 1, 12]
+        kinds = [gpu.xp.ones(shape, "float32") for shape in ((3, 1), (3, 4), ())]
+        assert [softmax.spread(dy, (3, 4))[1] for dy in kinds] == [4, 1, 12]
         found, inner = softmax.spread(gpu.asarray(np.arange(4.0)), (3, 4))
         assert inner == 1 and found.shape == (3, 4)
