@@ -2,6 +2,7 @@
 
 Which kernel runs:
 
+- those of ``gemm`` (or cuBLAS) where every window is one element,
 - ``convolution_mma.cu`` and ``convolution_mma_kernel.cu``, on tensor cores, for float16 and, where TF32 is
   allowed (``gemm.allow_tf32``), for float32,
 - ``convolution.cu`` and ``convolution_kernel.cu`` where the channels of a group come in fours,
@@ -22,6 +23,7 @@ from . import (
     convolution_mma,
     convolution_sums,
     convolution_thin,
+    gemm,
     launch,
     windows,
 )
@@ -79,11 +81,24 @@ def is_depthwise(inner: int, groups: int) -> bool:
     return groups > 1 and inner == 1
 
 
+def pointwise(places, groups: int) -> bool:
+    """Tell whether a convolution is one product of the arrays as they are."""
+    return groups == 1 and places.plain
+
+
+def matrix(array):
+    """Return an array as a matrix of its last axis."""
+    return cupy.ascontiguousarray(array).reshape(-1, array.shape[-1])
+
+
 def forward(x, w, places, groups: int = 1, bias=None, activation: str | None = None):
     """Return ``activation(x * w + bias)``."""
     number = activation_number(activation)
     if is_depthwise(w.shape[-2], groups):
         return depthwise.forward(aligned(x), aligned(w), places, aligned(bias), number)
+    if pointwise(places, groups):
+        y = gemm.multiply(matrix(x), matrix(w), bias=bias, activation=activation)
+        return y.reshape(*x.shape[:-1], w.shape[-1])
     taps, columns = math.prod(places.window), w.shape[-1] // groups
     product = Product(
         len(x) * math.prod(places.out), columns, w.shape[-2], taps * w.shape[-2], groups, TYPES[x.dtype.name]
@@ -96,6 +111,8 @@ def backward_data(dy, w, places, groups: int = 1):
     """Return the gradient of the inputs; each remainder of their places by the strides has its own blocks."""
     if is_depthwise(w.shape[-2], groups):
         return depthwise.backward_data(aligned(dy), aligned(w), places, groups)
+    if pointwise(places, groups):
+        return gemm.multiply(matrix(dy), matrix(w), "nt").reshape(*dy.shape[:-1], w.shape[-2])
     inner, strides = dy.shape[-1] // groups, places.strides
     taps = math.prod(-(-k // s) for k, s in zip(places.window, strides))  # that reach an element
     rows = len(dy) * math.prod(-(-n // s) for n, s in zip(places.size, strides))  # of the largest phase
@@ -143,6 +160,8 @@ def backward_kernel(x, dy, places, groups: int = 1):
     """Return the gradient of the kernel."""
     if is_depthwise(x.shape[-1] // groups, groups):
         return depthwise.backward_kernel(aligned(x), aligned(dy), places)
+    if pointwise(places, groups):
+        return gemm.multiply(matrix(x), matrix(dy), "tn").reshape(*places.window, x.shape[-1], dy.shape[-1])
     product = _kernel_product(x, dy, places, groups)
     if product.packed:
         return convolution_kernel.backward(product, aligned(x), aligned(dy), places, groups)
@@ -152,6 +171,11 @@ def backward_kernel(x, dy, places, groups: int = 1):
 def backward_first(x, dy, y, places, groups: int = 1, activation: str | None = None, with_bias: bool = True):
     """Return the gradients of kernel and bias, ``dy`` being taken back through the activation on the way."""
     number = activation_number(activation)
+    if pointwise(places, groups):
+        y = matrix(y) if activation else None
+        found = gemm.multiply(matrix(x), matrix(dy), "tn", y=y, activation=activation, sums=with_bias)
+        dw, dbias = found if with_bias else (found, None)
+        return dw.reshape(*places.window, x.shape[-1], dy.shape[-1]), dbias
     product = _kernel_product(x, dy, places, groups)
     if product.packed or is_depthwise(product.inner, groups):
         dz, dbias = backward_output(dy, y, activation, with_bias)

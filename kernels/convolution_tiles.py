@@ -1,7 +1,7 @@
 """Which tile a matrix product of convolution is cut into, and over how many parts its sums are split.
 
 A plain estimate in cycles of a multiprocessor, the same for all kernels. What it answers for usual layers
-stands in ``tests/kernels/test_convolution.py``.
+stands in ``tests/kernels/test_convolution_tiles.py``.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def cycles(plan: Plan, product: Product, processors: int) -> float:
     """Estimate how long a product takes: rounds of blocks, and adding the parts."""
     tile, parts = plan
     tiles, _, copies = plan.grid(product)
-    rounds = -(-tiles * copies // processors)  # blocks of the busiest multiprocessor
+    rounds = max(1, -(-tiles * copies // processors))  # blocks of the busiest multiprocessor
     busy = min(1.0, min(rounds, tile.blocks) * tile.threads / 32 / WARPS)
     each = tile.rows * tile.columns * -(-product.terms // parts) / LANES / tile.speed
     adding = 0.0

@@ -15,15 +15,18 @@ CASES = [
     ((6, 5), (3, 3), (1, 1), "same", (1, 1)), ((7, 8), (3, 2), (2, 3), "valid", (1, 1)),
     ((5, 7), (3, 3), (2, 2), "same", (1, 1)), ((8, 7), (3, 2), (1, 1), "valid", (2, 3)),
     ((7, 7), (3, 3), (2, 3), "same", (3, 2)), ((5, 5), (1, 1), (2, 2), "valid", (1, 1)),
-    ((3, 4, 5), (2, 3, 2), (1, 2, 1), "same", (1, 1, 2)), ((4, 3, 4), (2, 2, 2), (3, 2, 2), "valid", (1, 1, 1)),
+    ((3, 4, 5), (2, 3, 2), (1, 2, 1), "same", (1, 1, 2)),
+    ((4, 3, 4), (2, 2, 2), (3, 2, 2), "valid", (1, 1, 1)),
 ]
+PLAIN = [((5,), (1,), (1,), "same", (1,)), ((4, 3), (1, 1), (1, 1), "valid", (1, 1))]
 IDS = ["-".join(map(str, case)).replace(" ", "") for case in CASES]
 # channels, filters, groups
 THIN = [(1, 1, 1), (1, 6, 1), (2, 17, 1), (3, 33, 1), (5, 3, 1), (8, 4, 1), (4, 70, 1), (6, 9, 3), (8, 8, 2)]
 PACKED = [(8, 20, 1), (12, 36, 1), (16, 40, 2)]
 DEPTHWISE = [(2, 2), (3, 6), (8, 8), (36, 36)]
 ACTIVATIONS = {
-    None: (lambda z: z, lambda z: np.ones_like(z)), "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
+    None: (lambda z: z, lambda z: np.ones_like(z)),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
     "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
 }
@@ -96,8 +99,17 @@ def close(gpu, found, expected, tolerance=2e-5):
 @pytest.fixture
 def modules(gpu):
     """The launchers, on the stand-in."""
-    from gpukeras.kernels import convolution, convolution_first, convolution_kernel, convolution_mma
-    from gpukeras.kernels import convolution_mma_kernel, convolution_thin, convolution_tiles, gemm, launch
+    from gpukeras.kernels import (
+        convolution,
+        convolution_first,
+        convolution_kernel,
+        convolution_mma,
+        convolution_mma_kernel,
+        convolution_thin,
+        convolution_tiles,
+        gemm,
+        launch,
+    )
 
     class Modules:
         tiles = convolution_tiles
@@ -136,6 +148,12 @@ def test_passes(gpu, modules, chosen, channels, filters, groups):
     Naive(case(*chosen), channels, filters, groups).check(gpu)
 
 
+@pytest.mark.parametrize("channels, filters", [(1, 1), (3, 5), (8, 20)])
+@pytest.mark.parametrize("chosen", PLAIN)
+def test_pointwise(gpu, modules, chosen, channels, filters):
+    Naive(case(*chosen), channels, filters).check(gpu)
+
+
 @pytest.mark.parametrize("channels, filters", DEPTHWISE)
 @pytest.mark.parametrize("chosen", CASES, ids=IDS)
 def test_depthwise(gpu, modules, chosen, channels, filters):
@@ -149,9 +167,8 @@ def test_tiles(gpu, modules, plans, number, parts):
     tile = modules.tiles.TILES[number]
     plans.force(tile, parts)
     where = case((5, 7), (3, 2), (2, 1), "same", (1, 1))
-    images = 3 if tile.rows > 64 else 2
-    Naive(where, 12, 20 if tile.columns == 128 else tile.columns + 8, images=images).check(gpu)
-    Naive(where, 24, 72, groups=2, images=1).check(gpu, bias=False)
+    Naive(where, 20, tile.columns + 8, images=4).check(gpu)
+    Naive(where, 40, 48, groups=2, images=1).check(gpu, bias=False)
     assert set(plans.made) == {modules.tiles.TILES}
 
 
@@ -179,8 +196,9 @@ def test_many_rows(gpu, modules):
 # ---- bias, activations -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("channels, filters, groups", [(3, 5, 1), (8, 20, 1), (6, 6, 6), (1, 70, 1)])
-def test_activations(gpu, modules, channels, filters, groups, activation):
-    where = case((5, 4), (2, 2), (1, 1), "same", (1, 1))
+@pytest.mark.parametrize("window", [(2, 2), (1, 1)])
+def test_activations(gpu, modules, window, channels, filters, groups, activation):
+    where = case((5, 4), window, (1, 1), "same", (1, 1))
     one = Naive(where, channels, filters, groups)
     forward, slope = ACTIVATIONS[activation]
     z = one.y + one.b
@@ -233,7 +251,9 @@ def test_bias_gradient(gpu, modules, columns):
 
 
 # ---- half precision, tensor cores ------------------------------------------------------------------------
-@pytest.mark.parametrize("channels, filters, groups", [(3, 5, 1), (12, 20, 1), (16, 24, 1), (8, 8, 8), (3, 6, 3)])
+@pytest.mark.parametrize("channels, filters, groups", [
+    (3, 5, 1), (12, 20, 1), (24, 24, 1), (8, 8, 8), (3, 6, 3),
+])
 @pytest.mark.parametrize("chosen", CASES[4:9:2], ids=IDS[4:9:2])
 def test_halves(gpu, modules, chosen, channels, filters, groups):
     Naive(case(*chosen), channels, filters, groups, dtype="float16").check(gpu, 1e-3)
@@ -254,7 +274,7 @@ def test_tensor_cores(gpu, modules, plans, monkeypatch, dtype, number, parts):
     monkeypatch.setattr(modules.gemm, "_tf32", True)
     plans.force(modules.tiles.MMA_TILES[number], parts)
     where = case((4, 5), (3, 2), (2, 1), "same", (1, 1))
-    Naive(where, 16, 72, images=4, dtype=dtype).check(gpu, 2e-3)
+    Naive(where, 24, 72, images=4, dtype=dtype).check(gpu, 2e-3)
     Naive(where, 48, 48, groups=2, images=1, dtype=dtype).check(gpu, 2e-3, bias=False)
     assert set(plans.made) == {modules.tiles.MMA_TILES}
 
@@ -293,16 +313,18 @@ def test_results_do_not_depend_on_the_order_of_blocks(channels, filters, groups)
 
 # ---- edges -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("channels, filters, groups", [(3, 5, 1), (8, 20, 1), (4, 4, 4)])
-def test_empty_batch(gpu, modules, channels, filters, groups):
-    where = case((5, 4), (2, 2), (1, 1), "same", (1, 1))
+@pytest.mark.parametrize("window", [(2, 2), (1, 1)])
+def test_empty_batch(gpu, modules, window, channels, filters, groups):
+    where = case((5, 4), window, (1, 1), "same", (1, 1))
     x = gpu.asarray(np.zeros((0, 5, 4, channels), "float32"))
-    w = gpu.asarray(np.ones((2, 2, channels // groups, filters), "float32"))
+    w = gpu.asarray(np.ones((*window, channels // groups, filters), "float32"))
     b = gpu.asarray(np.ones(filters, "float32"))
     y = gpu.conv_forward(x, w, where, groups, b, "relu")
     assert y.shape == (0, 5, 4, filters)
     assert gpu.conv_backward_data(y, w, where, groups).shape == x.shape
     dw, db = gpu.conv_backward_first(x, y, y, where, groups, "relu")
-    for found, shape in ((gpu.conv_backward_kernel(x, y, where, groups), w.shape), (dw, w.shape), (db, b.shape)):
+    again = gpu.conv_backward_kernel(x, y, where, groups)
+    for found, shape in ((again, w.shape), (dw, w.shape), (db, b.shape)):
         np.testing.assert_array_equal(gpu.to_numpy(found), np.zeros(shape))
 
 
@@ -329,8 +351,9 @@ def test_other_types_go_the_generic_way(gpu, modules):
     one.check(gpu, 1e-14)
 
 
-def test_what_does_not_fit_in_32_bits(modules):
-    takes = modules.convolution.takes
+def test_what_does_not_fit_in_32_bits():
+    with emulated():
+        from gpukeras.kernels.convolution import takes
     where = case((1024, 1024), (3, 3), (1, 1), "valid", (1, 1))
     kind = np.dtype("float32")
     assert takes(kind, 127, where, 16, 16, 1)
@@ -340,50 +363,3 @@ def test_what_does_not_fit_in_32_bits(modules):
     assert not takes(np.dtype("float64"), 1, where, 1, 1, 1)
     steps = case((1024, 1024), (3, 3), (256, 256), "valid", (1, 1))
     assert not takes(kind, 1, steps, 1, 1, 1)  # more phases than a grid has
-
-
-# ---- the choice ------------------------------------------------------------------------------------------
-def product(tiles, rows, columns, terms, inner=64, copies=1):
-    return tiles.Product(rows, columns, inner, terms, copies, "float")
-
-
-@pytest.mark.parametrize("rows, columns, terms, tile, parts", [
-    (64 * 56 * 56, 64, 576, (128, 64), 1),  # blocks of a residual network, batch of 64
-    (64 * 28 * 28, 128, 1152, (128, 128), 1),
-    (64 * 14 * 14, 256, 2304, (128, 64), 2),
-    (64 * 7 * 7, 512, 4608, (128, 128), 5),
-    (7 * 7, 512, 4608, (64, 64), 16),  # one image
-    (32 * 28 * 28, 32, 144, (32, 32), 1),
-    (1, 10, 16, (32, 32), 1),
-])
-def test_tiles_of_usual_layers(modules, rows, columns, terms, tile, parts):
-    found = modules.tiles.plan(product(modules.tiles, rows, columns, terms), 132, modules.tiles.TILES)
-    assert (found.tile[:2], found.parts) == (tile, parts)
-
-
-@pytest.mark.parametrize("rows, columns, places", [(576, 64, 64 * 56 * 56), (27, 64, 64 * 224 * 224), (4608, 512, 3136)])
-def test_kernel_gradients_fill_the_device(modules, rows, columns, places):
-    wanted = product(modules.tiles, rows, columns, places)
-    found = modules.tiles.plan(wanted, 132, modules.tiles.TILES)
-    blocks = np.prod(found.grid(wanted))
-    assert blocks >= 0.9 * 132
-    assert found.parts * rows * columns * 4 <= modules.tiles.MOST_SUMS
-
-
-def test_limits_of_parts(modules):
-    tiles = modules.tiles
-    assert tiles.plan(product(tiles, 32, 32, 2 * tiles.LEAST_TERMS - 1), 132, tiles.TILES).parts == 1
-    large = product(tiles, 1 << 15, 1 << 11, 1 << 20)
-    assert tiles.plan(large, 1 << 20, tiles.TILES).parts == 1  # more sums than are allowed
-    many = product(tiles, 8, 32, 1 << 12, copies=40000)
-    assert tiles.plan(many, 1 << 20, tiles.TILES).parts == 1  # a grid's last axis is short
-
-
-@pytest.mark.parametrize("columns, width", [(1, 4), (4, 4), (5, 16), (16, 16), (17, 32), (33, 64), (65, 64), (500, 64)])
-def test_narrowest(modules, columns, width):
-    assert modules.tiles.narrowest(columns, modules.tiles.THIN_TILES).columns == width
-
-
-@pytest.mark.parametrize("inner, columns, packed", [(4, 64, False), (8, 64, True), (8, 16, False), (8, 20, True), (10, 64, False), (64, 21, False)])
-def test_packed(modules, inner, columns, packed):
-    assert product(modules.tiles, 100, columns, 100, inner=inner).packed is packed
