@@ -61,6 +61,12 @@ class CupyUpdateMixin(RowUpdateMixin):
             return super().clip_factor(square_sum, limit)
         return update.clip_factor(square_sum, limit)
 
+    def clip_each(self, g, bounds, limit):
+        if update.takes(g):
+            update.clip_each(g, bounds, limit)
+        else:
+            super().clip_each(g, bounds, limit)
+
     # ---- few rows of a table ---
     def sgd_update_rows(self, p, g, *, learning_rate):
         if not update.takes_rows(p, g):

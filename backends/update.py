@@ -102,6 +102,16 @@ class UpdateMixin(Device):
         norm = self.xp.sqrt(square_sum)
         return limit / self.xp.maximum(norm, limit) + (norm - norm)
 
+    def clip_each(self, g, bounds, limit: float) -> None:
+        """Scale the parts g[start:stop] of a gradient, each to a norm of at most ``limit``, in place.
+
+        ``bounds`` is a tuple of pairs (start, stop) that do not overlap; what lies between them stays.
+        """
+        for start, stop in bounds:
+            part = g[start:stop]
+            factor = self.clip_factor(self.square_sum(part), limit)
+            self.xp.multiply(part, scalar(factor, g.dtype), part)
+
     # ---- gradient descent ----------------------------------------------------------------------------
     @elementwise
     def sgd_update(self, p, g, *, learning_rate) -> None:

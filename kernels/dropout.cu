@@ -136,7 +136,8 @@ __device__ __forceinline__ void each_kept(Draw draw, long long n, int packed, Wo
 
 // y: scale where an element stays, else 0.
 extern "C" __global__ void __launch_bounds__(256, 4)
-dropout_factor(unsigned long long* state, T* __restrict__ y, long long n, int packed, unsigned int threshold, float scale) {
+dropout_factor(
+    unsigned long long* state, T* __restrict__ y, long long n, int packed, unsigned int threshold, float scale) {
   Draw draw = begin(state);
   each_kept(draw, n, packed, threshold, [=](auto width, long long i, Word bits) {
     constexpr int W = decltype(width)::value;

@@ -9,7 +9,9 @@ constexpr int V = 4;  // elements of a pack
 
 __device__ __forceinline__ float held(float rate, const float* rate_at) { return rate_at ? rate * *rate_at : rate; }
 // Of a running mean: what is kept and what comes.
-__device__ __forceinline__ float mean(float state, float keep, float value, float gain) { return state * keep + value * gain; }
+__device__ __forceinline__ float mean(float state, float keep, float value, float gain) {
+  return state * keep + value * gain;
+}
 __device__ __forceinline__ float sign_of(float x) { return x > 0.f ? 1.f : x < 0.f ? -1.f : x; }  // NaN stays
 // Not powf, whose slow branch needs a stack.
 __device__ __forceinline__ float power_of(float x, float exponent) {
@@ -17,7 +19,8 @@ __device__ __forceinline__ float power_of(float x, float exponent) {
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
-sgd_update(float* __restrict__ p, const float* __restrict__ g, long long n, int packed, float rate, const float* rate_at) {
+sgd_update(
+    float* __restrict__ p, const float* __restrict__ g, long long n, int packed, float rate, const float* rate_at) {
   rate = held(rate, rate_at);
   each<V>(n, packed, [=](auto width, long long i) {
     constexpr int W = decltype(width)::value;
@@ -49,8 +52,8 @@ momentum_update(
 extern "C" __global__ void __launch_bounds__(256, 4)
 rmsprop_update(
     float* __restrict__ p, const float* __restrict__ g, float* __restrict__ v, float* __restrict__ m,
-    float* __restrict__ a, long long n, int packed, float rate, const float* rate_at, float rho, float gain, float momentum,
-    float epsilon) {
+    float* __restrict__ a, long long n, int packed, float rate, const float* rate_at, float rho, float gain,
+    float momentum, float epsilon) {
   rate = held(rate, rate_at);
   each<V>(n, packed, [=](auto width, long long i) {
     constexpr int W = decltype(width)::value;
@@ -168,8 +171,8 @@ adamax_update(
 extern "C" __global__ void __launch_bounds__(256, 4)
 nadam_update(
     float* __restrict__ p, const float* __restrict__ g, float* __restrict__ m, float* __restrict__ v,
-    const float* __restrict__ factors, long long n, int packed, float rate, const float* rate_at, float beta_1, float gain_1,
-    float beta_2, float gain_2, float epsilon, float of_m, float of_g, float correction) {
+    const float* __restrict__ factors, long long n, int packed, float rate, const float* rate_at, float beta_1,
+    float gain_1, float beta_2, float gain_2, float epsilon, float of_m, float of_g, float correction) {
   rate = held(rate, rate_at);
   if (factors) {
     of_m = factors[0];
@@ -237,7 +240,8 @@ ftrl_update(
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
-average_update(float* __restrict__ average, const float* __restrict__ p, long long n, int packed, float momentum, float gain) {
+average_update(
+    float* __restrict__ average, const float* __restrict__ p, long long n, int packed, float momentum, float gain) {
   each<V>(n, packed, [=](auto width, long long i) {
     constexpr int W = decltype(width)::value;
     Pack<float, W> state = load<W>(average + i), weight = load<W>(p + i);
@@ -281,12 +285,55 @@ sum_of_sums(const float* __restrict__ sums, float* __restrict__ total, int count
   if (threadIdx.x == 0) *total = sum;
 }
 
-// factor: what brings the root of a sum of squares to ``limit`` at most; NaN where it is not finite.
+// What brings the root of a sum of squares to ``limit`` at most; NaN where it is not finite.
+__device__ __forceinline__ float factor_to(float square_sum, float limit) {
+  float norm = sqrtf(square_sum);
+  return limit / larger(norm, limit) + (norm - norm);
+}
+
 extern "C" __global__ void __launch_bounds__(32, 4)
 clip_factor(const float* __restrict__ square_sum, float* __restrict__ factor, float limit) {
-  if (threadIdx.x) return;
-  float norm = sqrtf(*square_sum);
-  *factor = limit / larger(norm, limit) + (norm - norm);
+  if (threadIdx.x == 0) *factor = factor_to(*square_sum, limit);
+}
+
+// ---- every variable to a norm of its own ------------------------------------------------------------------
+// A block treats one piece of a variable. pieces: rows of start, stop, first piece of the variable, their number.
+template <typename Body>
+__device__ __forceinline__ void each_in(const long long* piece, int packed, Body body) {
+  long long start = piece[0], stop = piece[1];
+  long long whole = packed ? start + (stop - start) / V * V : start;
+  for (long long i = start + threadIdx.x * V; i < whole; i += 256 * V) body(Width<V>(), i);
+  for (long long i = whole + threadIdx.x; i < stop; i += 256) body(Width<1>(), i);
+}
+
+// sums: of the squares of every piece.
+extern "C" __global__ void __launch_bounds__(256, 4)
+piece_sums(const float* __restrict__ g, const long long* __restrict__ pieces, float* __restrict__ sums, int packed) {
+  float total = 0.f;
+  each_in(pieces + blockIdx.x * 4, packed, [&](auto width, long long i) {
+    constexpr int W = decltype(width)::value;
+    Pack<float, W> found = load<W>(g + i);
+    for (int k = 0; k < W; ++k) total += found.values[k] * found.values[k];
+  });
+  total = block_sum(total);
+  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+
+// g: every piece scaled so that the norm of its variable is ``limit`` at most.
+extern "C" __global__ void __launch_bounds__(256, 4)
+clip_pieces(
+    float* __restrict__ g, const long long* __restrict__ pieces, const float* __restrict__ sums, int packed,
+    float limit) {
+  const long long* piece = pieces + blockIdx.x * 4;
+  float total = 0.f;
+  for (int i = threadIdx.x; i < (int)piece[3]; i += 256) total += sums[piece[2] + i];
+  float factor = factor_to(block_sum(total), limit);
+  each_in(piece, packed, [=](auto width, long long i) {
+    constexpr int W = decltype(width)::value;
+    Pack<float, W> found = load<W>(g + i);
+    for (int k = 0; k < W; ++k) found.values[k] *= factor;
+    store(g + i, found);
+  });
 }
 
 // ---- Lamb -------------------------------------------------------------------------------------------------
@@ -298,8 +345,8 @@ __device__ __forceinline__ float lamb_step(float m, float v, float of_m, float o
 extern "C" __global__ void __launch_bounds__(256, 4)
 lamb_moments(
     const float* __restrict__ p, const float* __restrict__ g, float* __restrict__ m, float* __restrict__ v,
-    float* __restrict__ sums, const float* __restrict__ corrections, long long n, int packed, float beta_1, float gain_1,
-    float beta_2, float gain_2, float epsilon, float correction_1, float correction_2) {
+    float* __restrict__ sums, const float* __restrict__ corrections, long long n, int packed, float beta_1,
+    float gain_1, float beta_2, float gain_2, float epsilon, float correction_1, float correction_2) {
   float of_m = 1.f / (corrections ? corrections[0] : correction_1);
   float of_v = 1.f / (corrections ? corrections[1] : correction_2);
   float weights = 0.f, steps = 0.f;
@@ -358,8 +405,8 @@ __device__ __forceinline__ float correction_at(float step, float log_beta) { ret
 // rate: that of Adam (log_beta_2 < 0), else of Adamax, at the step after the ``counter``-th.
 extern "C" __global__ void __launch_bounds__(32, 4)
 corrected_rate(
-    const float* __restrict__ learning_rate, const int* __restrict__ counter, float* __restrict__ rate, float log_beta_1,
-    float log_beta_2) {
+    const float* __restrict__ learning_rate, const int* __restrict__ counter, float* __restrict__ rate,
+    float log_beta_1, float log_beta_2) {
   if (threadIdx.x) return;
   float step = (float)(*counter + 1);
   float found = *learning_rate / correction_at(step, log_beta_1);
@@ -373,7 +420,8 @@ nadam_factors(
     float log_beta_2, float schedule) {
   if (threadIdx.x) return;
   float step = (float)(*counter + 1);
-  float now = beta_1 * (1.f - 0.5f * exp2f(step * schedule)), then = beta_1 * (1.f - 0.5f * exp2f((step + 1.f) * schedule));
+  float now = beta_1 * (1.f - 0.5f * exp2f(step * schedule));
+  float then = beta_1 * (1.f - 0.5f * exp2f((step + 1.f) * schedule));
   float all = *product * now;
   *product = all;
   factors[0] = then / (1.f - all * then);
@@ -383,7 +431,8 @@ nadam_factors(
 
 // corrections: of m and of v.
 extern "C" __global__ void __launch_bounds__(32, 4)
-moment_corrections(const int* __restrict__ counter, float* __restrict__ corrections, float log_beta_1, float log_beta_2) {
+moment_corrections(
+    const int* __restrict__ counter, float* __restrict__ corrections, float log_beta_1, float log_beta_2) {
   if (threadIdx.x) return;
   float step = (float)(*counter + 1);
   corrections[0] = correction_at(step, log_beta_1);

@@ -8,20 +8,24 @@ there from a counter.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cupy
+import numpy as np
 
 from . import launch
 from .elementwise import THREADS, aligned, line
 
 WORDS = 4  # bytes of an element
 MOST_SUMS = 1024  # blocks that add squares up; as many on every device, so that sums are the same
+PIECE = 1 << 14  # elements of a variable that a block clips
 MODULE = launch.Module("update.cu")
 MODULE.declare(
     "sgd_update", "momentum_update", "rmsprop_update", "adagrad_update", "adadelta_update", "adam_update",
     "adamax_update", "nadam_update", "lion_update", "ftrl_update", "average_update", "square_sums",
     "sum_of_sums", "lamb_moments", "lamb_update", "sgd_update_rows", "adagrad_update_rows", "put_rows",
+    "piece_sums", "clip_pieces",
 )
 MODULE.declare(
     "clip_factor", "corrected_rate", "nadam_factors", "moment_corrections", budget=launch.Budget(threads=32)
@@ -140,6 +144,26 @@ def clip_factor(square_sum, limit: float):
     factor = cupy.empty((), "float32")
     MODULE.kernel("clip_factor")(1, 32, square_sum, factor, limit)
     return factor
+
+
+def clip_each(g, bounds: tuple, limit: float) -> None:
+    """Scale the parts g[start:stop], each to a norm of at most ``limit``."""
+    table = _pieces(bounds, cupy.cuda.runtime.getDevice())
+    packed = aligned(g) and all(start % 4 == 0 for start, _ in bounds)
+    count = len(table)
+    sums = cupy.empty(count, "float32")
+    MODULE.kernel("piece_sums")(count, THREADS, g, table, sums, packed)
+    MODULE.kernel("clip_pieces")(count, THREADS, g, table, sums, packed, limit)
+
+
+@functools.lru_cache(maxsize=256)
+def _pieces(bounds: tuple, device: int):
+    """Return start, stop, first piece of its part and their number, for every piece of all parts."""
+    rows: list[tuple] = []
+    for start, stop in bounds:
+        starts = range(start, stop, PIECE)
+        rows += [(at, min(at + PIECE, stop), len(rows), len(starts)) for at in starts]
+    return cupy.asarray(np.array(rows, np.int64).reshape(-1, 4))
 
 
 # ---- numbers of a step that the device counts ------------------------------------------------------------

@@ -25,10 +25,7 @@ class AdjustMixin(RateMixin):
         """Limit the gathered gradients in place."""
         if self.clipnorm and self.clipnorm > 0:
             for run in plan.runs:
-                for index, _ in run.places:
-                    g = run.view(index)
-                    factor = run.backend.clip_factor(run.backend.square_sum(g.reshape(-1)), self.clipnorm)
-                    run.backend.xp.multiply(g, scalar(factor, g.dtype), g)
+                run.backend.clip_each(run.g, run.bounds, self.clipnorm)
         elif self.global_clipnorm and self.global_clipnorm > 0:
             total = sum(run.backend.square_sum(run.g) for run in plan.runs)
             for run in plan.runs:

@@ -8,6 +8,7 @@ whole segment as one long vector.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -77,6 +78,11 @@ class Run:
                     self.gaps.append(self._g[end:offset])
                 end = offset + self._variables[index].size
         return self._g
+
+    @functools.cached_property
+    def bounds(self) -> tuple:
+        """Where each variable begins and ends."""
+        return tuple((offset, offset + self._variables[index].size) for index, offset in self.places)
 
     def view(self, index: int):
         """Return the place of the gradient of variable ``index``, in that variable's shape."""

@@ -101,6 +101,17 @@ def test_sorting_keeps_the_order_of_equals(gpu, n, count):
     np.testing.assert_array_equal(gpu.to_numpy(keys), rows[order])
 
 
+@pytest.mark.parametrize("n", [1, 255, 4096, 9001])
+def test_where_digits_begin(gpu, n):
+    """In several rounds of the one block that adds all counts."""
+    from gpukeras.kernels import embedding_gradient
+
+    counts = RNG.integers(0, 50, n).astype("int32")
+    given = gpu.asarray(counts)
+    embedding_gradient.MODULE.kernel("digit_starts", T="float")(1, 1024, given, n)
+    np.testing.assert_array_equal(gpu.to_numpy(given), np.cumsum(counts) - counts)
+
+
 def test_numbers_from_outside_come_last(gpu):
     from gpukeras.kernels import embedding_gradient
 

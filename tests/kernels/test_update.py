@@ -251,6 +251,28 @@ def test_clip_factor(gpu, values, limit, factor):
     np.testing.assert_allclose(gpu.to_numpy(gpu.clip_factor(total, limit)), factor, 1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("bounds", [
+    ((0, 5),), ((0, 3), (4, 8), (8, 200), (204, 205)), ((1, 3), (3, 10)), ((4, 4), (8, 17000)), (),
+])
+def test_every_variable_to_its_own_norm(gpu, bounds, start, dtype):
+    g = RNG.standard_normal(17_005).astype(dtype)
+    given = placed(gpu, g, start) if dtype == "float32" else gpu.asarray(g)
+    gpu.clip_each(given, bounds, 1.5)
+    expected = g.astype(float)
+    for first, last in bounds:
+        expected[first:last] *= 1.5 / max(1.5, np.linalg.norm(expected[first:last]))
+    np.testing.assert_allclose(gpu.to_numpy(given), expected, 1e-5)
+
+
+def test_a_gradient_that_is_not_finite_spoils_no_other(gpu):
+    g = np.array([3, 4, 0, 0, 1, np.inf, 7, 0, np.nan], "float32")
+    given = gpu.asarray(g)
+    gpu.clip_each(given, ((0, 2), (4, 6), (8, 9)), 1.0)
+    np.testing.assert_allclose(gpu.to_numpy(given), [0.6, 0.8, 0, 0, np.nan, np.nan, 7, 0, np.nan], 1e-6)
+
+
 def test_clipping_of_other_types(gpu):
     x = gpu.asarray(np.array([3.0, 4.0]))
     total = gpu.square_sum(x)
