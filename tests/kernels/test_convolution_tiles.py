@@ -5,6 +5,7 @@ import pytest
 from support.fake_device import emulated
 
 
+@pytest.fixture
 def tiles():
     with emulated():
         from gpukeras.kernels import convolution_tiles
