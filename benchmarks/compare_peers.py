@@ -103,7 +103,7 @@ def start(letter: str, folder: str, options, found: dict) -> dict[str, Peer]:
     return peers
 
 
-def agree(folder: str, peers: dict[str, Peer], found: dict) -> None:
+def agree(folder: str, peers: dict[str, Peer], found: dict, limit: float = 1e-2) -> None:
     """Train the same batches everywhere, compare the losses, and look at the memory after an epoch of fit."""
     for name, peer in list(peers.items()):
         try:
@@ -112,7 +112,7 @@ def agree(folder: str, peers: dict[str, Peer], found: dict) -> None:
             found["memory"][name] = peer.ask(do="memory")["peak"]
         except PeerError as error:
             drop(error, peers, found)
-    for name, reason in disagreements(found["losses"], OURS).items():
+    for name, reason in disagreements(found["losses"], OURS, limit).items():
         drop(PeerError(name, f"other work than ours: {reason}"), peers, found)
 
 

@@ -97,11 +97,11 @@ def shapes(batch: int) -> list[Shape]:
 
 # ---- the two sides ----------------------------------------------------------------------------------------
 def ours(shape: Shape, x, w, b, dy) -> tuple[dict, dict]:
-    """Return functions that run each pass, and the name of the algorithm of each."""
+    """Return functions that run each pass where the arrays lie, and on a CPU the name of each's algorithm."""
     from gpukeras import backends
     from gpukeras.backends import window_shapes
 
-    backend, every = backends.CPU, shape.rank
+    backend, every = backends.backend_of(x), shape.rank
     windows = window_shapes.Windows(
         (shape.size,) * every, (shape.window,) * every, (shape.out,) * every, (shape.stride,) * every,
         (shape.pad[0],) * every, (shape.dilation,) * every,
@@ -113,7 +113,7 @@ def ours(shape: Shape, x, w, b, dy) -> tuple[dict, dict]:
     }
     ways = {
         step: backend._conv_way(step, x.shape, w.shape, windows, shape.groups, x.dtype)
-        for step in calls
+        for step in calls if backend is backends.CPU
     }
     return calls, ways
 
@@ -134,11 +134,11 @@ def torchs(shape: Shape, x, w, b, dy) -> dict[str, dict]:
     found = {}
     for name, layout in layouts.items():
         xt, dyt = (
-            torch.from_numpy(a).permute(0, -1, *range(1, every + 1)).contiguous(memory_format=layout)
+            torch.from_dlpack(a).permute(0, -1, *range(1, every + 1)).contiguous(memory_format=layout)
             for a in (x, dy)
         )
-        wt = torch.from_numpy(w).permute(-1, -2, *range(every)).contiguous(memory_format=layout)
-        bt = torch.from_numpy(b)
+        wt = torch.from_dlpack(w).permute(-1, -2, *range(every)).contiguous(memory_format=layout)
+        bt = torch.from_dlpack(b)
         if low != high:  # PyTorch pads evenly: the rest is padded beforehand, untimed
             xt = F.pad(xt, (low, high) * every).contiguous(memory_format=layout)
         even = low if low == high else 0

@@ -66,7 +66,8 @@ def pooling(rng, backend, shape, size, stride) -> dict:
         calls: dict = {name: [] for name in names}
         aten, pair, none = torch.ops.aten, [size] * 2, [0, 0]
         for layout in (torch.contiguous_format, torch.channels_last):
-            a, d = (torch.from_numpy(v).permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (x, dy))
+            a, d = (
+                torch.from_dlpack(v).permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (x, dy))
             places = F.max_pool2d(a, size, stride, return_indices=True)[1]
             for name, call in zip(names, [
                 lambda a=a: F.max_pool2d(a, size, stride),
@@ -98,10 +99,10 @@ def batch_norm(rng, backend, shape) -> dict:
 
     def torchs(torch, F):
         calls: dict = {name: [] for name in names}
-        vectors = [torch.from_numpy(v) for v in (gamma, beta, scale, abs(offset))]
+        vectors = [torch.from_dlpack(v) for v in (gamma, beta, scale, abs(offset))]
         native, back = torch.ops.aten.native_batch_norm, torch.ops.aten.native_batch_norm_backward
         for layout in (torch.contiguous_format, torch.channels_last)[: len(shape) // 2]:
-            a, d = (torch.from_numpy(v) for v in (x, dy))
+            a, d = (torch.from_dlpack(v) for v in (x, dy))
             if len(shape) == 4:
                 a, d = (v.permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (a, d))
             found = native(a, *vectors[:2], None, None, True, 0.1, 1e-3)
@@ -129,7 +130,7 @@ def layer_norm(rng, backend, shape) -> dict:
     cache = backend.layer_norm_forward(x, gamma, beta, 1e-3)[-1]
 
     def torchs(torch, F):
-        a, d, g, b = (torch.from_numpy(v) for v in (x, dy, gamma, beta))
+        a, d, g, b = (torch.from_dlpack(v) for v in (x, dy, gamma, beta))
         aten, last = torch.ops.aten, [shape[-1]]
         _, mean, r = aten.native_layer_norm(a, last, g, b, 1e-3)
         return {
@@ -157,7 +158,7 @@ def depthwise(rng, backend, shape, stride, many) -> dict:
         rest = (None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], c)
         for layout in (torch.contiguous_format, torch.channels_last):
             a, d, k = (
-                torch.from_numpy(v).permute(order).contiguous(memory_format=layout)
+                torch.from_dlpack(v).permute(order).contiguous(memory_format=layout)
                 for v, order in ((x, (0, 3, 1, 2)), (dy, (0, 3, 1, 2)), (w, (3, 2, 0, 1)))
             )
             for name, call in zip(names, [
@@ -183,7 +184,7 @@ def elementwise(rng, backend, shape) -> dict:
     y, generator = backend.relu(x), backend.new_generator([1])
 
     def torchs(torch, F):
-        a, d, b = (torch.from_numpy(v) for v in (x, dy, y))
+        a, d, b = (torch.from_dlpack(v) for v in (x, dy, y))
         return {
             names[0]: [lambda: torch.relu(a)],
             names[1]: [lambda: torch.ops.aten.threshold_backward(d, b, 0)],
@@ -206,7 +207,7 @@ def softmax(rng, backend, shape) -> dict:
     y = backend.softmax(x)
 
     def torchs(torch, F):
-        a, d, b = (torch.from_numpy(v) for v in (x, dy, y))
+        a, d, b = (torch.from_dlpack(v) for v in (x, dy, y))
         return {
             names[0]: [lambda: torch.softmax(a, -1)],
             names[1]: [lambda: torch.ops.aten._softmax_backward_data(d, b, -1, torch.float32)],

@@ -40,7 +40,7 @@ class PeerError(RuntimeError):
 
 
 # ---- one peer -------------------------------------------------------------------------------------------
-def environment(name: str, threads: int | None) -> dict[str, str]:
+def environment(name: str, threads: int | None, device: str = "cpu") -> dict[str, str]:
     """Return the environment variables of a peer's process.
 
     Parameters
@@ -49,10 +49,17 @@ def environment(name: str, threads: int | None) -> dict[str, str]:
         ``"gpukeras"``, ``"tf_keras"``, ``"torch"`` or ``"keras-"`` with the engine's name.
     threads : int or None
         Limit for the library's threads; ``None``: what it takes by itself.
+    device : {"cpu", "gpu"}
+        Where the library must compute.
     """
     env = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES and k != "XLA_FLAGS"}
     env.update(PYTHONWARNINGS="ignore", TF_CPP_MIN_LOG_LEVEL="3")
-    env.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    env["GPUKERAS_DEVICE"] = device
+    if device == "cpu":
+        env.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    else:  # a card for all peers at once: none may take its whole memory
+        env.update(JAX_PLATFORMS="cuda", XLA_PYTHON_CLIENT_PREALLOCATE="false",
+                   TF_FORCE_GPU_ALLOW_GROWTH="true")
     if name.startswith("keras-"):
         env["KERAS_BACKEND"] = name.partition("-")[2]
     if threads:
@@ -73,14 +80,20 @@ class Peer:
         Interpreter of the environment that has the library.
     threads : int, optional
         Limit for the library's threads and for the cores of the process; default: none.
+    device : {"cpu", "gpu"}
+        Where it computes; a name that ends in ``-cpu`` means the CPU.
+    script : str
+        What the process runs.
     """
 
-    def __init__(self, name: str, python: str | None = None, threads: int | None = None):
+    def __init__(self, name: str, python: str | None = None, threads: int | None = None, device: str = "cpu",
+                 script: str = "worker.py"):
         self.name = name
         self.born = time.perf_counter()
+        library, device = name.removesuffix("-cpu"), "cpu" if name.endswith("-cpu") else device
         self.process = subprocess.Popen(
-            [python or sys.executable, str(HERE / "worker.py"), name, str(threads or 0)],
-            env=environment(name, threads), text=True, bufsize=1, stdin=subprocess.PIPE,
+            [python or sys.executable, str(HERE / script), library, str(threads or 0), device],
+            env=environment(library, threads, device), text=True, bufsize=1, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )
 

@@ -38,7 +38,9 @@ def write(workload, folder: Path) -> None:
     x, y = workload.data()
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
-    arrays = weights(workload.build(load("gpukeras")))
+    keras = load("gpukeras")
+    with keras.config.device("cpu"):
+        arrays = weights(workload.build(keras))
     np.savez(folder / "weights.npz", **{f"{n}/{i}": w for n, ws in arrays.items() for i, w in enumerate(ws)})
 
 

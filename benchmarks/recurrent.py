@@ -26,8 +26,12 @@ SIZES = [  # batch, steps, features, units
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
-def ours(kind: str, size, rng) -> dict:
-    """Return gpukeras' calls: forward, forward and backward."""
+def ours(kind: str, size, rng, masked: bool = False, dropped: bool = False) -> dict:
+    """Return gpukeras' calls: forward, forward and backward.
+
+    With ``masked`` texts are shorter the later they come in the batch, with ``dropped`` half of the recurrent
+    connections are left out.
+    """
     from gpukeras import autograd, ops
     from gpukeras.tensor import Tensor
 
@@ -41,10 +45,12 @@ def ours(kind: str, size, rng) -> dict:
     states = [None] * (2 if kind == "lstm" else 1)
     weights = [draw(features, width), draw(units, width), draw(*(2, width) if kind == "gru" else (width,))]
     dy = draw(batch, units)
+    mask = ops.arange(steps) < ops.reshape(steps - ops.arange(batch) % steps, (batch, 1)) if masked else None
+    drop = ops.cast(draw(batch, units) > 0, x.dtype) * 2 if dropped else None
     run = getattr(ops, kind)
 
     def forward():
-        return run(x, *states, *weights, return_sequences=False)[0]
+        return run(x, *states, *weights, mask, None, drop, return_sequences=False)[0]
 
     def both():
         with autograd.GradientTape() as tape:
@@ -60,9 +66,10 @@ def torchs(kind: str, size, rng) -> dict:
     import torch
 
     batch, steps, features, units = size
+    x = torch.from_dlpack(rng.standard_normal((steps, batch, features), "float32")).requires_grad_()
+    dy = torch.from_dlpack(rng.standard_normal((batch, units), "float32"))
     layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}[kind](features, units)
-    x = torch.from_numpy(rng.standard_normal((steps, batch, features), "float32")).requires_grad_()
-    dy = torch.from_numpy(rng.standard_normal((batch, units), "float32"))
+    layer = layer.to(x.device)
 
     def forward():
         with torch.no_grad():

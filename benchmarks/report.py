@@ -24,7 +24,7 @@ KINDS = {
 # ---- what the figures say ---------------------------------------------------------------------------------
 def engines(figures: dict) -> list[str]:
     """Return the Keras engines among the peers."""
-    return [name for name in figures if name not in (OURS, BARE)]
+    return [name for name in figures if name not in (OURS, f"{OURS}-cpu", BARE)]
 
 
 def best(times: dict[str, dict]) -> str | None:
@@ -49,9 +49,10 @@ def workload(found: dict) -> str:
     """Return the figures of one workload as text."""
     lines = [f"  error: {reason}" for reason in found["errors"].values()]
     for name, values in found["losses"].items():
-        memory, cold = found["memory"].get(name, 0) / 2**20, found["cold"][name]
+        memory, cold = found["memory"].get(name, 0) / 2**20, found["cold"].get(name)
         shown = " ".join(f"{v:.5f}" for v in values)
-        lines.append(f"  {name:<18} losses {shown}   first step {cold:5.2f} s   peak {memory:6.0f} MB")
+        first = "" if cold is None else f"   first step {cold:5.2f} s"
+        lines.append(f"  {name:<18} losses {shown}{first}   peak {memory:6.0f} MB")
     for kind, times in found["times"].items():
         lines.append(f" {KINDS[kind]}")
         for name, t in times.items():
@@ -192,30 +193,35 @@ def chart(runs: list[dict], path: Path) -> str:
 
     figure, panels = pyplot.subplots(len(runs), 1, figsize=(10, 3.6 * len(runs)), squeeze=False)
     for run, axes in zip(runs, panels[:, 0]):
-        letters = [k for k, found in run["workloads"].items() if "fit" in found["times"]]
-        names = list(dict.fromkeys(n for k in letters for n in run["workloads"][k]["times"]["fit"]))
-        names = [n for n in names if n != OURS]
-        for i, name in enumerate(names):
-            times = {k: run["workloads"][k]["times"]["fit"] for k in letters}
-            places = [j for j, k in enumerate(letters) if name in times[k]]
-            found = [ratio(times[letters[j]][name], times[letters[j]][OURS]) for j in places]
-            spread = [[r["ratio"] - r["low"] for r in found], [r["high"] - r["ratio"] for r in found]]
-            width = 1 / (len(names) + 1)
-            middles = [j + (i + 1) * width - 0.5 for j in places]
-            axes.bar(middles, [r["ratio"] - 1 for r in found], 0.9 * width, bottom=1, yerr=spread, label=name,
-                     error_kw={"linewidth": 0.7})
-        axes.axhline(1.0, color="black", linewidth=0.8)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xticks(range(len(letters)), letters)
-        axes.set_ylabel("time per step / ours")
+        bars(axes, run)
         axes.set_title(f"{setting(run)}: above 1 gpukeras is faster")
-        if names:
-            axes.legend(ncols=len(names), fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
     return f"chart: {path}"
+
+
+def bars(axes, run: dict) -> None:
+    """Draw every peer's step time over ours into one panel."""
+    letters = [k for k, found in run["workloads"].items() if OURS in found["times"].get("fit", {})]
+    names = list(dict.fromkeys(n for k in letters for n in run["workloads"][k]["times"]["fit"]))
+    names = [n for n in names if n != OURS]
+    for i, name in enumerate(names):
+        times = {k: run["workloads"][k]["times"]["fit"] for k in letters}
+        places = [j for j, k in enumerate(letters) if name in times[k]]
+        found = [ratio(times[letters[j]][name], times[letters[j]][OURS]) for j in places]
+        spread = [[r["ratio"] - r["low"] for r in found], [r["high"] - r["ratio"] for r in found]]
+        width = 1 / (len(names) + 1)
+        middles = [j + (i + 1) * width - 0.5 for j in places]
+        axes.bar(middles, [r["ratio"] - 1 for r in found], 0.9 * width, bottom=1, yerr=spread, label=name,
+                 error_kw={"linewidth": 0.7})
+    axes.axhline(1.0, color="black", linewidth=0.8)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xticks(range(len(letters)), letters)
+    axes.set_ylabel("time per step / ours")
+    if names:
+        axes.legend(ncols=len(names), fontsize="small")
 
 
 def main() -> None:

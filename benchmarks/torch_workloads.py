@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from torch import nn
-from workloads import WORDS, WORKLOADS
+from workloads import ALL, WORDS
 
 
 # ---- models ---------------------------------------------------------------------------------------------
@@ -107,10 +107,40 @@ class Residual(nn.Module):
         return self.out(x.mean((2, 3)))
 
 
+class Bottlenecks(nn.Module):
+    """The model of a block; its layers have the names of the Keras model's."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        for number, before in ((1, width), (2, 4 * width)):
+            sizes = {"a": (before, width, 1), "b": (width, width, 3), "c": (width, 4 * width, 1)}
+            if number == 1:
+                sizes["d"] = (before, 4 * width, 1)
+            for letter, (channels, filters, window) in sizes.items():
+                name = f"{number}{letter}"
+                convolution = nn.Conv2d(channels, filters, window, padding="same", bias=False)
+                self.add_module(f"conv_{name}", convolution)
+                self.add_module(f"norm_{name}", nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01))
+        self.out = nn.Linear(4 * width, 10)
+
+    def _convolve(self, x, name):
+        return getattr(self, f"norm_{name}")(getattr(self, f"conv_{name}")(x))
+
+    def forward(self, x):
+        for number in (1, 2):
+            y = torch.relu(self._convolve(x, f"{number}a"))
+            y = torch.relu(self._convolve(y, f"{number}b"))
+            short = self._convolve(x, "1d") if number == 1 else x
+            x = torch.relu(short + self._convolve(y, f"{number}c"))
+        return self.out(x.mean((2, 3)))
+
+
 MODELS = {
     "a": lambda: _mlp(784, 128, 10), "b": lambda: _mlp(784, 512, 10), "c": lambda: _mlp(10000, 16, 16, 1),
     "d": lambda: _mlp(13, 64, 64, 1), "e": _convnet_digits, "f": _convnet_pictures, "g": _lstm_reviews,
     "h": _average_reviews, "i": _convnet_news, "j": Residual,
+    "block56": lambda: Bottlenecks(64), "block28": lambda: Bottlenecks(128),
+    "block14": lambda: Bottlenecks(256),
 }
 
 
@@ -162,7 +192,7 @@ class RMSprop(torch.optim.Optimizer):
 
 
 def _optimizer(letter: str, parameters):
-    if "Adam" in WORKLOADS[letter].title:
+    if "RMSprop" not in ALL[letter].title:
         return torch.optim.Adam(parameters, lr=1e-3, eps=1e-7)
     return RMSprop(parameters, 1e-4 if letter == "f" else 1e-3)
 
@@ -174,20 +204,22 @@ class Trainer:
     ----------
     letter : str
         Name of the workload.
+    device : str
+        PyTorch's name of where to compute; data is moved there once, at the start of each call.
     """
 
-    def __init__(self, letter: str):
-        self.batch = WORKLOADS[letter].batch
-        self.model = MODELS[letter]()
+    def __init__(self, letter: str, device: str = "cpu"):
+        self.batch, self.device = ALL[letter].batch, device
+        self.model = MODELS[letter]().to(device)
         self.optimizer = _optimizer(letter, [p for p in self.model.parameters() if p.requires_grad])
-        if letter in "cgh":
+        if letter in ("c", "g", "h"):
             self.loss, self.hits = nn.BCEWithLogitsLoss(), lambda out, y: ((out > 0) == (y > 0.5)).sum()
         elif letter == "d":
             self.loss, self.hits = nn.MSELoss(), lambda out, y: (out - y).abs().sum()
         else:
             self.loss, self.hits = nn.CrossEntropyLoss(), lambda out, y: (out.argmax(1) == y).sum()
         self.outcome = {"c": torch.sigmoid, "d": lambda out: out}.get(
-            letter, torch.sigmoid if letter in "gh" else lambda out: out.softmax(1))
+            letter, torch.sigmoid if letter in ("g", "h") else lambda out: out.softmax(1))
 
     @torch.no_grad()
     def set_weights(self, weights: dict[str, list[np.ndarray]]) -> None:
@@ -201,10 +233,10 @@ class Trainer:
             channels = tensors[0].shape[-1] if isinstance(layer, nn.Conv2d | nn.Conv1d) else None
 
     def _tensors(self, x, *y):
-        x = torch.from_numpy(x)
+        x = torch.from_numpy(x).to(self.device)
         if x.ndim == 4:
             x = x.permute(0, 3, 1, 2).contiguous()
-        return (x, *map(torch.from_numpy, y))
+        return (x, *(torch.from_numpy(v).to(self.device) for v in y))
 
     def _step(self, x, y):
         self.optimizer.zero_grad()
@@ -220,8 +252,8 @@ class Trainer:
         self.model.train()
         losses = []
         for _ in range(epochs):
-            order = torch.randperm(len(x)) if shuffle else None
-            total = torch.zeros(2)
+            order = torch.randperm(len(x), device=self.device) if shuffle else None
+            total = torch.zeros(2, device=self.device)
             for start in range(0, len(x), batch_size):
                 part = slice(start, start + batch_size)
                 part = part if order is None else order[part]
@@ -240,7 +272,7 @@ class Trainer:
         """Return loss and metric."""
         x, y = self._tensors(x, y)
         self.model.eval()
-        total = torch.zeros(2)
+        total = torch.zeros(2, device=self.device)
         for start in range(0, len(x), batch_size):
             part, truth = x[start : start + batch_size], y[start : start + batch_size]
             out = self.model(part)
@@ -253,9 +285,9 @@ class Trainer:
         (x,) = self._tensors(x)
         self.model.eval()
         parts = [self.outcome(self.model(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
-        return torch.cat(parts).numpy()
+        return torch.cat(parts).cpu().numpy()
 
 
-def build(letter: str) -> Trainer:
+def build(letter: str, device: str = "cpu") -> Trainer:
     """Return the workload called ``letter``."""
-    return Trainer(letter)
+    return Trainer(letter, device)

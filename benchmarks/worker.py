@@ -1,9 +1,9 @@
 """One peer in its own process: trains one workload and times what it is told to (see ``harness.py``).
 
-    python worker.py PEER THREADS
+    python worker.py PEER THREADS [DEVICE]
 
-THREADS limits the library's threads and the cores of the process; 0: no limit. Requests and answers are lines
-of JSON on the standard streams.
+THREADS limits the library's threads and the cores of the process; 0: no limit. DEVICE is ``cpu`` or ``gpu``.
+Requests and answers are lines of JSON on the standard streams.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def load(peer: str, threads: int = 0):
-    """Import the library of ``peer`` and limit its threads (0: leave them)."""
+def load(peer: str, threads: int = 0, device: str = "cpu"):
+    """Import the library of ``peer`` and limit its threads (0: leave them); it must find its device."""
     if peer == "gpukeras":
         try:
             import gpukeras
@@ -33,12 +33,16 @@ def load(peer: str, threads: int = 0):
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
+        if device == "gpu" and not tf.config.list_physical_devices("GPU"):
+            raise RuntimeError("TensorFlow finds no GPU")
     if peer in ("keras-torch", "torch"):
         import torch
 
         if threads:
             torch.set_num_threads(threads)
             torch.set_num_interop_threads(threads)
+        if device == "gpu" and not torch.cuda.is_available():
+            raise RuntimeError("PyTorch finds no GPU")
     if peer == "tf_keras":
         import tf_keras
 
@@ -80,20 +84,20 @@ def waited() -> float:
 class Worker:
     """What a peer can be asked for; every answer is a dict."""
 
-    def __init__(self, peer: str, threads: int):
-        self.peer, self.threads = peer, threads
+    def __init__(self, peer: str, threads: int, device: str = "cpu"):
+        self.peer, self.threads, self.device = peer, threads, device
         self.model = self.x = self.y = self.workload = None
 
     def start(self, workload: str, folder: str) -> dict:
         """Import the library, make the model, train its first batch. Everything a cold start has to do."""
         import numpy as np
         from initial import read_weights
-        from workloads import WORKLOADS
+        from workloads import ALL
 
-        self.workload = WORKLOADS[workload]
-        library = load(self.peer, self.threads)
+        self.workload = ALL[workload]
+        library = load(self.peer, self.threads, self.device)
         if self.peer == "torch":
-            self.model = library.build(workload)
+            self.model = library.build(workload, "cuda" if self.device == "gpu" else "cpu")
             self.model.set_weights(read_weights(Path(folder)))
         else:
             self.model = self.workload.build(library)
@@ -166,11 +170,12 @@ class Worker:
         return found
 
 
-def main() -> None:
-    """Answer requests until the input ends."""
-    worker = Worker(sys.argv[1], int(sys.argv[2]))
-    if worker.threads and hasattr(os, "sched_setaffinity"):  # before any library starts its threads
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: worker.threads])
+def serve(make) -> None:
+    """Answer requests by the methods of ``make(peer, threads, device)`` until the input ends."""
+    peer, threads, device = sys.argv[1], int(sys.argv[2]), (*sys.argv[3:], "cpu")[0]
+    if threads and hasattr(os, "sched_setaffinity"):  # before any library starts its threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    worker = make(peer, threads, device)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -181,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker)

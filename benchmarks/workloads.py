@@ -124,6 +124,33 @@ def convnet_news(keras):
     )
 
 
+def bottlenecks(size, width):
+    """Return a function that returns the model of two bottleneck blocks, as in ResNet-50."""
+
+    def build(keras):
+        L = keras.layers
+
+        def convolve(x, filters, window, name):
+            x = L.Conv2D(filters, window, padding="same", use_bias=False, name=f"conv_{name}")(x)
+            return L.BatchNormalization(name=f"norm_{name}")(x)
+
+        def block(x, number):
+            y = L.Activation("relu")(convolve(x, width, 1, f"{number}a"))
+            y = L.Activation("relu")(convolve(y, width, 3, f"{number}b"))
+            y = convolve(y, 4 * width, 1, f"{number}c")
+            x = convolve(x, 4 * width, 1, f"{number}d") if number == 1 else x  # from one width to the other
+            return L.Activation("relu")(L.Add()([x, y]))
+
+        inputs = keras.Input((size, size, width))
+        x = block(block(inputs, 1), 2)
+        outputs = L.Dense(10, activation="softmax", name="out")(L.GlobalAveragePooling2D()(x))
+        model = keras.Model(inputs, outputs)
+        model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    return build
+
+
 def residual_pictures(keras):
     """Return the model of (j)."""
     L = keras.layers
@@ -265,3 +292,13 @@ WORKLOADS = {
         residual_pictures, _images(32, 32, 3),
         batch=64, steps=2, checked=2, predicted=64, must=0.8, aim=1.1),
 }
+
+# For ``compare_devices.py`` alone: too much work for a CPU.
+BLOCKS = {
+    name: Workload(
+        f"two bottlenecks of {width} and {4 * width} channels with batch norm on {size}x{size}, Adam, batch 64",
+        bottlenecks(size, width), _images(size, size, width),
+        batch=64, steps=2, checked=2, predicted=64, must=1.0, aim=1.0)
+    for name, size, width in (("block56", 56, 64), ("block28", 28, 128), ("block14", 14, 256))
+}
+ALL = WORKLOADS | BLOCKS
