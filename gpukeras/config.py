@@ -23,9 +23,9 @@ from gpukeras.dtypes import floatx, set_floatx
 __all__ = [
     "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
     "enable_interactive_logging", "epsilon", "explain", "floatx", "get_device", "get_threads",
-    "image_data_format", "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
-    "set_floatx", "set_image_data_format", "set_threads", "set_winograd", "skip_zeros", "winograd",
-    "zeros_skipped",
+    "image_data_format", "is_interactive_logging_enabled", "numerics_checked", "set_device",
+    "set_dtype_policy", "set_epsilon", "set_floatx", "set_image_data_format", "set_threads", "set_winograd",
+    "skip_zeros", "winograd", "zeros_skipped",
 ]
 
 _epsilon = 1e-7

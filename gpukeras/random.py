@@ -105,7 +105,8 @@ def noticed():
     CannotRecord
         Where something draws from a fixed seed: each repetition would have to start anew.
     """
-    _NOTICING.drawn = found = []
+    found: list = []
+    _NOTICING.drawn = found
     try:
         yield found
     finally:

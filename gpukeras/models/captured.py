@@ -95,21 +95,28 @@ class CapturedStep:
 
     def _record(self, key, data):
         """Record a step; return its logs if it was trained on the way."""
-        backend, problem = backends.current(), hindrance(self.model)
-        if problem is None:
-            if backend is backends.CPU:
-                from gpukeras.models.program_step import record as recorder
-            else:
-                from gpukeras.models.graph_step import capture as recorder
-
-                self.memory = self.memory or backend.graph_memory()
-            try:
-                self.programs[key], logs = recorder(self.model, data, self.memory)
+        problem = hindrance(self.model)
+        try:
+            if problem is None:
+                self.programs[key], logs = self._recorded(data)
                 return logs
-            except CannotRecord as error:
-                problem = str(error)
+        except CannotRecord as error:
+            problem = str(error)
         self.programs[key] = problem
         return None
+
+    def _recorded(self, data) -> tuple:
+        """Return a record of the step and, if it was trained on the way, its logs."""
+        backend = backends.current()
+        if backend is backends.CPU:
+            from gpukeras.models.program_step import record
+
+            return record(self.model, data)
+        from gpukeras.models.graph_step import capture
+
+        if self.memory is None:
+            self.memory = backend.graph_memory()
+        return capture(self.model, data, self.memory), None
 
     def _prove(self, key, found, data):
         problem, logs = found.prove(data)

@@ -137,6 +137,7 @@ class ArraySource:
         ):
             yield from self._drawn(order)  # the common case: fewer calls per batch
             return
+        places: dict = {}
         for start in starts:
             stop = min(start + size, count)
             if order is None:
@@ -145,9 +146,9 @@ class ArraySource:
             else:
                 places = {id(leaf): p for leaf, p in zip(self.leaves, self._places(stop - start) or ())}
 
-                def cut(array, a=start, b=stop, places=places):
+                def cut(array, a=start, b=stop):
                     if _on(array, backend):
-                        return array.take(on_device[a:b], 0, out=places.get(id(array)))
+                        return array.take(on_device[a:b], 0, out=places.get(id(array)))  # noqa: B023
                     return array[order[a:b]]
             yield tuple([_cut(lambda leaf: _batch(cut(leaf), backend), p) for p in (x, y, sample_weight)])
 

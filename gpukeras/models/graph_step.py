@@ -7,6 +7,8 @@ in a step waits for the host. Results of the step lie in memory that only the mo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpukeras import backends, random, tensor, tree
@@ -135,7 +137,7 @@ class _Work:
         self.gradients: list = []
         self.noise: list = []
         self.plan = model.optimizer.plan_to_record(whole=True)
-        self.rates = None
+        self.rates: Any = None
         if self.plan is not None:
             self.rates = Rates(model.optimizer, backends.current(), self.plan.runs[0].p.dtype)
 
@@ -172,7 +174,7 @@ def _odd(gradients, variables) -> str:
     return "there is nothing to train"
 
 
-def capture(model, data, memory) -> tuple:
+def capture(model, data, memory) -> GraphStep:
     """Capture the step for batches like ``data``; nothing is trained.
 
     Parameters
@@ -182,11 +184,6 @@ def capture(model, data, memory) -> tuple:
         A batch as ``train_step`` takes it.
     memory
         Of the backend, for what the step computes.
-
-    Returns
-    -------
-    step : GraphStep
-    logs : None
 
     Raises
     ------
@@ -207,7 +204,7 @@ def capture(model, data, memory) -> tuple:
         for variable, version in versions:
             variable.version = version
         optimizer.__dict__["_placed"] = False
-    return GraphStep(model, inputs, work, graph, memory), None
+    return GraphStep(model, inputs, work, graph, memory)
 
 
 def _variables(model) -> list:

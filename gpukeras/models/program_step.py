@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpukeras import backends
@@ -23,6 +25,8 @@ class Program(Replay):
     rate : array of no axes or None
         Takes each step's rate, where the update is among the calls.
     """
+
+    rate: Any
 
     def __init__(self, model, recording, inputs, gradients, update):
         plan, self.rate = update or (None, None)
@@ -52,7 +56,7 @@ def parts(data) -> tuple:
     return data if type(data) is tuple else (data,)
 
 
-def record(model, data, memory=None) -> tuple:
+def record(model, data) -> tuple:
     """Train on one batch and record how.
 
     Returns

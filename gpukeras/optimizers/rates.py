@@ -33,9 +33,10 @@ class RateMixin(Settings):
             learning_rate.trainable = False
             self._track(learning_rate)
         elif isinstance(learning_rate, (numbers.Real, np.ndarray, Tensor)):
-            learning_rate = Variable(
-                float(learning_rate), dtype=dtypes.floatx(), trainable=False, name="learning_rate"
-            )
+            number = float(learning_rate)
+            learning_rate = Variable(number, dtype=dtypes.floatx(), trainable=False, name="learning_rate")
+            self._host_rate = float(learning_rate.dtype.type(number))  # known: no need to read it back
+            self._rate_version = learning_rate.version
             learning_rate.path = f"{self.name}/learning_rate"
             self._track(learning_rate)
         elif not callable(learning_rate):

@@ -1,4 +1,4 @@
-"""Training steps captured as graphs, on the stand-in for a GPU: the numbers of ordinary steps and of a CPU."""
+"""Training steps captured as graphs, on the stand-in for a GPU: the numbers of ordinary steps and of CPUs."""
 
 import copy
 import gc
@@ -13,9 +13,9 @@ from support import emulator
 from support.fake_device import emulated, forbid_waiting, state
 
 import gpukeras as keras
-from gpukeras import backends
+from gpukeras import backends, tree
 from gpukeras.models import captured
-from gpukeras.models.data import make_source
+from gpukeras.models.data import make_source, one_batch
 from gpukeras.models.graph_step import GraphStep
 from gpukeras.utils.structures import pack_x_y_sample_weight
 
@@ -389,7 +389,8 @@ def broken(monkeypatch, change):
 
 
 def rectified(metrics=("mae",)):
-    return line(layers.Dense(8), layers.ReLU(), optimizer=keras.optimizers.SGD(0.1, momentum=0.9), metrics=metrics)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    return line(layers.Dense(8), layers.ReLU(), optimizer=optimizer, metrics=metrics)
 
 
 def waits(backend, x, ordinary):
@@ -486,7 +487,21 @@ def test_errors_of_the_user_come_through(gpu):
 
 
 # ---- waiting and memory ----------------------------------------------------------------------------------
-@pytest.mark.parametrize("case", ["dropout", "batch normalization", "noise", "curves", "schedule", "averages"])
+@pytest.mark.parametrize("case", CASES)
+def test_ordinary_steps_wait_for_nothing(gpu, case):
+    build, data, _ = CASES[case]
+    model = build()
+    x, y = (tree.map_structure(lambda a: a[:8], part) for part in data())
+    batch = one_batch(x, y)
+    model.train_step(batch)
+    before = state.uploads
+    with forbid_waiting():
+        for _ in range(3):
+            logs = model.train_step(batch)
+    assert state.uploads == before and logs.pending
+
+
+@pytest.mark.parametrize("case", ["dropout", "batch normalization", "noise", "curves", "averages"])
 def test_steps_wait_for_nothing(gpu, case):
     build, data, _ = CASES[case]
     x, y = data()
