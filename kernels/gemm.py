@@ -255,6 +255,7 @@ def multiply(a, b, kind: str = "nn", *, bias=None, activation=None, y=None, alph
     """
     a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)
     y = None if y is None or activation is None else cupy.ascontiguousarray(y)
+    bias = None if bias is None else cupy.ascontiguousarray(bias)
     sizes = _sizes(a, b, kind)
     batch, m, n, k = sizes
     if y is not None and (kind == "nn" or bias is not None) or sums and (kind != "tn" or batch > 1):

@@ -199,6 +199,19 @@ def test_any_address(gpu):
     )
 
 
+def test_arrays_with_gaps(gpu):
+    x, w, b = numbers(6, 8), numbers(8, 10), numbers(10)
+    y, dy = numbers(6, 10), numbers(6, 10)
+    xd, wd, bd, yd, dyd = (v[..., ::2] for v in map(gpu.asarray, (x, w[::2], b, y, dy)))
+    x, w, b, y, dy = x[:, ::2], w[::2, ::2], b[::2], y[:, ::2], dy[:, ::2]
+    found = gpu.dense_forward(xd, wd, bd, "relu")
+    np.testing.assert_array_equal(gpu.to_numpy(found), np.maximum(x @ w + b, 0))
+    dz = dy * (y > 0)
+    dx, dkernel, dbias = gpu.dense_backward(dyd, xd, wd, yd, "relu", True, True, True)
+    for value, right in ((dx, dz @ w.T), (dkernel, x.T @ dz), (dbias, dz.sum(0))):
+        np.testing.assert_array_equal(gpu.to_numpy(value), right)
+
+
 def test_results_repeat_in_any_order_of_blocks(gpu, forced):
     forced("float32", False, 2, splits=3)
     a, b = (RNG.standard_normal(s).astype("float32") for s in ((40, 100), (100, 33)))
