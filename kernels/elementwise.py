@@ -62,7 +62,7 @@ def line(n: int, itemsize: int, packed: bool) -> tuple[int, int]:
 @functools.cache
 def _number(name: str) -> int:
     """Return what the source counts a kind of activation as."""
-    names = re.search(r"enum Kind \{(.*?)\}", MODULE.source, re.DOTALL)[1]
+    (names,) = re.findall(r"enum Kind \{(.*?)\}", MODULE.source, re.DOTALL)
     return [n.strip() for n in names.split(",")].index(name)
 
 

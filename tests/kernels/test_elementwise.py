@@ -148,6 +148,24 @@ def test_nan_and_infinity(gpu, name):
         assert np.isfinite(dx).all()
 
 
+def test_gradients_at_kinks_are_those_of_the_cpu(gpu):
+    from gpukeras import GradientTape, backends, ops
+
+    points = np.array([-3, -2.5, -1, -0.5, -0.4, 0, 0.4, 0.5, 1, 2.5, 3, 6], "float32")
+    given = gpu.asarray(points)
+    ones = gpu.asarray(np.ones_like(points))
+    cases = [(name, settings) for name, (_, settings, kinks) in FORMULAS.items() if kinks]
+    for name, settings in [*cases, ("clipped_relu", (0.2, 0.0, 3.0)), ("clipped_relu", (0.2, 0.5, None))]:
+        with backends.device_scope("cpu"):
+            x = ops.convert_to_tensor(points)
+            with GradientTape() as tape:
+                tape.watch(x)
+                y = getattr(ops.activation, name)(x, *settings)
+            expected = tape.gradient(y, x).numpy()
+        found = gpu.to_numpy(gpu.fused_activation_backward(name, ones, given, *settings))
+        np.testing.assert_allclose(found, expected, 1e-6, err_msg=name)
+
+
 def test_rectifier_without_limit(gpu):
     x = np.array([np.inf, 5.0, 0.0, -5.0, -np.inf], "float32")
     y = gpu.fused_activation("clipped_relu", gpu.asarray(x), 0.0, 0.0, None)
