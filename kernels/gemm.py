@@ -110,9 +110,9 @@ MODULE = launch.Module("gemm.cu", structs={"Product": DTYPE})
 
 
 def _declare() -> None:
-    tiles = [(t, np.dtype("float32")) for t in PLAIN + TENSOR]
-    tiles += [(t, np.dtype("float16")) for t in PLAIN_HALVES + TENSOR]
-    for tile, dtype in tiles:
+    tiles = [(t, "float32") for t in PLAIN + TENSOR] + [(t, "float16") for t in PLAIN_HALVES + TENSOR]
+    for tile, name in tiles:
+        dtype = np.dtype(name)
         least = 80 if tile.tensor else 75
         for kernel in (*KINDS, "gemm_nt_slope", "gemm_tn_slope"):
             shared = tile.shared(dtype.itemsize, kernel)
@@ -144,18 +144,15 @@ MOST_SPLITS = 32
 @functools.lru_cache(maxsize=4096)
 def plan(m: int, n: int, k: int, batch: int, itemsize: int, tensor: bool, processors: int) -> Plan:
     """Return the plan that should take the fewest cycles; ties go to larger tiles and fewer splits."""
-    best = None
+    found = []
     tiles = TENSOR if tensor else PLAIN if itemsize == 4 else PLAIN_HALVES
     for tile in tiles:
         depth = tile.depth_of(itemsize)
         most = max(1, min(MOST_SPLITS, k // LEAST_SLICE, MOST_MATRICES // batch))
         for splits in [s for s in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if s <= most]:
             slice_ = -(-k // (splits * depth)) * depth or depth
-            found = Plan(tile, max(1, -(-k // slice_)), slice_)
-            cycles = _cycles(found, m, n, batch, itemsize, processors)
-            if best is None or cycles < best[0]:
-                best = cycles, found
-    return best[1]
+            found.append(Plan(tile, max(1, -(-k // slice_)), slice_))
+    return min(found, key=lambda each: _cycles(each, m, n, batch, itemsize, processors))
 
 
 def _cycles(found: Plan, m: int, n: int, batch: int, itemsize: int, processors: int) -> float:
