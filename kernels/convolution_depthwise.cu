@@ -1,100 +1,89 @@
 // Depthwise convolution: every channel has filters of its own, w (taps, C * many), y (n, out, C * many).
 //
-// There is no product of matrices, so memory decides: a thread has V neighbouring filters of one place and reads
-// what other threads have just read from the first cache.
+// There is no product of matrices, so memory decides: a thread has V neighbouring channels of the result at several
+// places, which share the weights that it reads, and reads of the source what other threads have just read from the
+// first cache.
 #include "convolution.cuh"
 
 typedef USE_T T;
-constexpr int V = USE_V;  // filters of a thread; more than one only where every channel has one filter
+constexpr int V = USE_V;  // channels of a thread; more than one only where every channel has one filter
+constexpr int RUN = 4;    // places of a thread, neighbours or as far apart as the strides
 constexpr int THREADS = 128;
 
-// Place of this thread, its rows those of all images and axes but the last.
-struct Spot {
-  Place place;
-  int column;  // first filter or channel
-  bool inside;
-};
-
-__device__ __forceinline__ Spot spot(const int* places, int rows, int columns) {
-  int packs = columns / V;
-  Spot p;
-  p.inside = row() < rows && column() < places[2] * packs;
-  p.column = column() % packs * V;
-  p.place.w = column() / packs;
-  p.place.h = row() % places[1];
-  p.place.d = row() / places[1] % places[0];
-  p.place.n = row() / places[1] / places[0];
-  return p;
+// Rows of the plane of threads are those of all images of the result and all axes but the last. Where the gradient
+// of the data is asked for, x is dy, and a thread's places have one remainder by the strides.
+template <bool BACK>
+__device__ __forceinline__ void slide(const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
+                                      T* __restrict__ y, const Windows& s, int rows, int channels, int many,
+                                      int activation) {
+  const int filters = channels * many;
+  const int deep = BACK ? filters : channels, wide = BACK ? channels : filters;  // of the source and of the result
+  const int packs = wide / V, phases = BACK ? s.strides[2] : 1;
+  const int pack = column(), first_channel = pack % packs * V, number_of = pack / packs;
+  const int* size = BACK ? s.size : s.out;
+  const int line = row();
+  if (line >= rows) return;
+  const int h = line % size[1], d = line / size[1] % size[0];
+  Gather g = under_windows(s);
+  Place p = {line / size[1] / size[0], d, h, number_of / phases * RUN};
+  if (BACK) {
+    reach_axis(g, s, 2, number_of % phases);
+    reach_axis(g, s, 1, h % s.strides[1]);
+    reach_axis(g, s, 0, d % s.strides[0]);
+    p.h = h / s.strides[1];
+    p.d = d / s.strides[0];
+  }
+  if (p.w >= g.places[2]) return;
+  const Corner corner = corner_of(g, p, deep);
+  const T* from = x + corner.offset + (BACK ? first_channel * many : first_channel / many);
+  const T* weights = w + (BACK ? first_channel * many : first_channel);
+  const int next = g.strides[2] * deep;  // from one place of this thread to the next
+  float sum[RUN][V] = {};
+#pragma unroll 1
+  for (int a = 0; a < g.taps[0]; ++a)
+#pragma unroll 1
+    for (int b = 0; b < g.taps[1]; ++b) {
+      if ((unsigned int)(corner.d + a * g.dilation[0]) >= (unsigned int)g.size[0] ||
+          (unsigned int)(corner.h + b * g.dilation[1]) >= (unsigned int)g.size[1])
+        continue;
+#pragma unroll 1
+      for (int t = 0; t < g.taps[2]; ++t) {
+        const Tap tap = {0, t, b, a};
+        const T* here = from + reach_of(g, tap, deep).offset;
+        const T* weights_of_tap = weights + kernel_tap(g, tap, s.window) * filters;
+        const int at = corner.w + t * g.dilation[2];
+#pragma unroll 1
+        for (int m = 0; m < (BACK ? many : 1); ++m) {
+          const Pack<T, V> weight = load<V>(weights_of_tap + m);
+#pragma unroll
+          for (int i = 0; i < RUN; ++i) {
+            if ((unsigned int)(at + i * g.strides[2]) >= (unsigned int)g.size[2]) continue;
+            const Pack<T, V> value = load<V>(here + i * next + m);
+#pragma unroll
+            for (int v = 0; v < V; ++v) sum[i][v] += number(value.values[v]) * number(weight.values[v]);
+          }
+        }
+      }
+    }
+  const Target target = {nullptr, 0, wide, activation};
+  const int offset = target_of(g, p, size, wide);
+#pragma unroll 1
+  for (int i = 0; i < RUN && p.w + i < g.places[2]; ++i, next_row(sum))
+    write<V>(target, y, bias, offset + i * g.gap[2] * wide, first_channel, sum[0], true);
 }
 
 // y = activation(x * w + bias)
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 convolution_depthwise_forward(const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
                               T* __restrict__ y, Windows s, int rows, int channels, int many, int activation) {
-  const int filters = channels * many;
-  const Spot p = spot(s.out, rows, filters);
-  if (!p.inside) return;
-  const Gather g = under_windows(s);
-  const Corner corner = corner_of(g, p.place, channels);
-  const T* from = x + corner.offset + p.column / many;
-  float sum[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) sum[v] = 0.f;
-  for (int d = 0; d < g.taps[0]; ++d)
-    for (int h = 0; h < g.taps[1]; ++h)
-#pragma unroll 4
-      for (int t = 0; t < g.taps[2]; ++t) {
-        Reach reach = reach_of(g, {0, t, h, d}, channels);
-        if (!inside(g, corner, reach)) continue;
-        Pack<T, V> value = load<V>(from + reach.offset);
-        Pack<T, V> weight = load<V>(w + ((d * g.taps[1] + h) * g.taps[2] + t) * filters + p.column);
-#pragma unroll
-        for (int v = 0; v < V; ++v) sum[v] += number(value.values[v]) * number(weight.values[v]);
-      }
-  Target target = {nullptr, 0, filters, activation};
-  write<V>(target, y, bias, target_of(g, p.place, s.out, filters), p.column, sum, true);
+  slide<false>(x, w, bias, y, s, rows, channels, many, activation);
 }
 
 // dx: what all windows that reach an element say of it.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 convolution_depthwise_backward_data(const T* __restrict__ dy, const T* __restrict__ w, T* __restrict__ dx, Windows s,
                                     int rows, int channels, int many) {
-  const int filters = channels * many;
-  const Spot p = spot(s.size, rows, channels);
-  if (!p.inside) return;
-  Gather g;
-  reach_axis(g, s, 0, p.place.d % s.strides[0]);
-  reach_axis(g, s, 1, p.place.h % s.strides[1]);
-  reach_axis(g, s, 2, p.place.w % s.strides[2]);
-  const Place own = {p.place.n, p.place.d / s.strides[0], p.place.h / s.strides[1], p.place.w / s.strides[2]};
-  const Corner corner = corner_of(g, own, filters);
-  float sum[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) sum[v] = 0.f;
-#pragma unroll 1
-  for (int d = 0; d < g.taps[0]; ++d)
-#pragma unroll 1
-    for (int h = 0; h < g.taps[1]; ++h)
-#pragma unroll 1
-      for (int t = 0; t < g.taps[2]; ++t) {
-        const Tap tap = {0, t, h, d};
-        Reach reach = reach_of(g, tap, filters);
-        if (!inside(g, corner, reach)) continue;
-        const T* slopes = dy + corner.offset + reach.offset + p.column * many;
-        const T* weights = w + kernel_tap(g, tap, s.window) * filters + p.column * many;
-#pragma unroll 2
-        for (int i = 0; i < many; ++i) {
-          Pack<T, V> value = load<V>(slopes + i), weight = load<V>(weights + i);
-#pragma unroll
-          for (int v = 0; v < V; ++v) sum[v] += number(value.values[v]) * number(weight.values[v]);
-        }
-      }
-  Pack<T, V> result;
-#pragma unroll
-  for (int v = 0; v < V; ++v) result.values[v] = element<T>(sum[v]);
-  store(dx + (((p.place.n * s.size[0] + p.place.d) * s.size[1] + p.place.h) * s.size[2] + p.place.w) * channels +
-            p.column,
-        result);
+  slide<true>(dy, w, nullptr, dx, s, rows, channels, many, LINEAR);
 }
 
 constexpr int TAPS = 8;  // of a thread: their inputs meet the same gradient of an output

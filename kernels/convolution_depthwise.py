@@ -11,6 +11,7 @@ from . import convolution_sums, launch, windows
 MODULE = launch.Module("convolution_depthwise.cu", structs={"Windows": windows.DTYPE})
 THREADS = 128  # of a block
 LANES = 32  # filters of a block of the kernel's gradient
+RUN = 4  # places of a thread of the others
 DOWN = THREADS // LANES  # places that it treats at once
 TAPS = 8  # of a thread of it
 BLOCKS = 16  # of it, for each multiprocessor
@@ -26,7 +27,7 @@ def forward(x, w, places, bias, activation: int):
     """Return ``activation(x * w + bias)``; ``activation`` is a number."""
     channels, many = x.shape[-1], w.shape[-1] // x.shape[-1]
     y = cupy.empty((len(x), *places.out, w.shape[-1]), x.dtype)
-    _run("convolution_depthwise_forward", (x, w, bias, y), y, places, channels, many, activation)
+    _run("convolution_depthwise_forward", 1, (x, w, bias, y), y, places, channels, many, activation)
     return y
 
 
@@ -34,16 +35,18 @@ def backward_data(dy, w, places, channels: int):
     """Return the gradient of the inputs."""
     dx = cupy.empty((len(dy), *places.size, channels), dy.dtype)
     many = dy.shape[-1] // channels
-    _run("convolution_depthwise_backward_data", (dy, w, dx), dx, places, channels, many)
+    _run("convolution_depthwise_backward_data", places.strides[-1], (dy, w, dx), dx, places, channels, many)
     return dx
 
 
-def _run(name: str, arrays: tuple, result, places, channels: int, many: int, *last) -> None:
-    """Launch with a thread for every pack of channels of ``result``."""
+def _run(name: str, phases: int, arrays: tuple, result, places, channels: int, many: int, *last) -> None:
+    """Launch with a thread for every pack of channels of ``RUN`` places of ``result``, ``phases`` apart."""
     pack = 4 if many == 1 and channels % 4 == 0 else 1
     kernel = MODULE.kernel(name, T=TYPES[result.dtype.name], V=pack)
     rows = math.prod(result.shape[:-2])
-    grid, block = launch.plane(result.shape[-2] * result.shape[-1] // pack, rows, THREADS)
+    runs = -(-result.shape[-2] // (phases * RUN)) * phases
+    columns = runs * (result.shape[-1] // pack)
+    grid, block = launch.plane(columns, rows, THREADS)
     kernel(grid, block, *arrays, windows.pack(places), rows, channels, many, *last)
 
 
