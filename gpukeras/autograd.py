@@ -249,10 +249,15 @@ class GradientTape:
         places : dict of int to array
             By ``uid`` of the variable, of its shape and dtype. Used up.
         """
-        if backends.several_gpus or self._used or not target.uid or not isinstance(target.array, np.ndarray):
+        array = target.array
+        if backends.several_gpus or self._used or not target.uid:
             return self.gradient(target, variables)
-        ones = backends.CPU.ones(1, target.array.dtype).reshape(target.array.shape) if (
-            target.array.size == 1) else np.ones_like(target.array)
+        if not isinstance(array, np.ndarray):
+            ones = target.backend.xp.ones_like(array)
+        elif array.size == 1:
+            ones = backends.CPU.ones(1, array.dtype).reshape(array.shape)
+        else:
+            ones = np.ones_like(array)
         kept = {v.uid for v in variables}
         grads = {target.uid: Tensor(ones)}
         self._walk(grads, kept, places)

@@ -96,9 +96,9 @@ def test_fit_gives_the_numbers_of_the_cpu_and_waits_once_an_epoch(make):
         model, loss, metrics = make(noise=0.0)  # each device draws noise of its own
         model.compile(optimizers.SGD(0.05), loss, metrics[:1])
         x, y = data(make)
-        model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+        model.fit(x, y, batch_size=10, epochs=3, verbose=0)  # with the step that is captured, and its proof
         before = state.waits, state.uploads
-        model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+        model.fit(x, y, batch_size=10, epochs=2, verbose=0)
         counts = state.waits - before[0], state.uploads - before[1]
         return model.history.history["loss"], model.predict(x, verbose=0), counts
 
