@@ -129,11 +129,21 @@ def test_classes(gpu, shape, labels, weighted):
     weights = RNG.integers(0, 4, shape[0]).astype("float32") if weighted else np.ones(shape[0], "float32")
     total, count = state(gpu)
     given = gpu.asarray(weights) if weighted else None
-    arrays = gpu.asarray(scores), gpu.asarray(truth)
-    with forbid_waiting():
-        reduction.count_classes(*arrays, total, count, given)
+    reduction.count_classes(gpu.asarray(scores), gpu.asarray(truth), total, count, given)
     hits = scores.argmax(1) == wanted
     assert gpu.to_numpy(total) == 2 + (hits * weights).sum() and gpu.to_numpy(count) == 3 + weights.sum()
+
+
+def test_counting_waits_for_nothing(gpu, monkeypatch):
+    from gpukeras.kernels import launch, reduction
+
+    monkeypatch.setattr(launch, "_debug", False)  # that would wait by itself
+    scores, truth = gpu.asarray(np.eye(4, dtype="float32")), gpu.asarray(np.array([0, 1, 2, 0], "uint8"))
+    total, count = state(gpu)
+    with forbid_waiting():
+        reduction.count_classes(scores, truth, total, count)
+        reduction.count_binary(scores, scores, total, count)
+    assert gpu.to_numpy(total) == 2 + 3 + 4 and gpu.to_numpy(count) == 3 + 4 + 4
 
 
 def test_classes_of_scores_that_are_no_numbers(gpu):
