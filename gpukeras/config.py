@@ -24,8 +24,8 @@ __all__ = [
     "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
     "enable_interactive_logging", "epsilon", "explain", "floatx", "get_device", "get_threads",
     "image_data_format", "is_interactive_logging_enabled", "numerics_checked", "set_device",
-    "set_dtype_policy", "set_epsilon", "set_floatx", "set_image_data_format", "set_threads", "set_winograd",
-    "skip_zeros", "winograd", "zeros_skipped",
+    "set_dtype_policy", "set_epsilon", "set_floatx", "set_image_data_format", "set_tf32", "set_threads",
+    "set_winograd", "skip_zeros", "tf32", "winograd", "zeros_skipped",
 ]
 
 _epsilon = 1e-7
@@ -174,6 +174,34 @@ def explain(model=None) -> str:
     from gpukeras.models.captured import explain as explained
 
     return explained(model)
+
+
+def set_tf32(enabled: bool) -> None:
+    """Choose whether a GPU may compute float32 products on tensor cores, rounded to TF32.
+
+    Off by default: the results of both devices then agree to float32's precision. On GPUs of compute capability
+    8.0 and later products and convolutions of float32 arrays become several times as fast, with factors rounded
+    to 10 bits of mantissa (relative errors of about 5e-4 in each factor, sums in float32).
+
+    Parameters
+    ----------
+    enabled : bool
+
+    Notes
+    -----
+    Counts for what is computed from now on; training steps captured before go on as they are until the model is
+    compiled again.
+    """
+    from gpukeras.kernels import precision
+
+    precision.set_tf32(enabled)
+
+
+def tf32() -> bool:
+    """Tell whether a GPU may round float32 products to TF32 (not unless ``set_tf32`` says so)."""
+    from gpukeras.kernels import precision
+
+    return precision.tf32()
 
 
 def set_winograd(enabled: bool) -> None:

@@ -4,7 +4,7 @@ Which kernel runs:
 
 - those of ``gemm`` (or cuBLAS) where every window is one element,
 - ``convolution_mma.cu`` and ``convolution_mma_kernel.cu``, on tensor cores, for float16 and, where TF32 is
-  allowed (``gemm.allow_tf32``), for float32,
+  allowed (``precision``), for float32,
 - ``convolution.cu`` and ``convolution_kernel.cu`` where the channels of a group come in fours,
 - ``convolution_thin.cu`` and ``convolution_first.cu`` for few channels or filters, and other numbers of them,
 - ``convolution_depthwise.cu`` where every channel has filters of its own.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from . import cublas, elementwise, launch
+from . import cublas, elementwise, launch, precision
 
 TYPES = {"float32": "float", "float16": "__half"}
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}
@@ -168,22 +168,13 @@ def _cycles(found: Plan, m: int, n: int, batch: int, itemsize: int, processors: 
 
 
 # ---- tensor cores for float32 ----------------------------------------------------------------------------
-_tf32 = False
-
-
-def allow_tf32(enabled: bool) -> None:
-    """Round operands of float32 products to ten bits of fraction, for the sake of speed, or not (default)."""
-    global _tf32
-    _tf32 = enabled
-
-
 def tf32_allowed() -> bool:
     """Tell whether float32 products may be rounded."""
-    return _tf32 and launch.capability() >= 80
+    return precision.tf32() and launch.capability() >= 80
 
 
 def _uses_tensor_cores(itemsize: int) -> bool:
-    return launch.capability() >= 80 and (itemsize == 2 or _tf32)
+    return launch.capability() >= 80 and (itemsize == 2 or precision.tf32())
 
 
 # ---- our own kernels or cuBLAS ---------------------------------------------------------------------------
@@ -208,7 +199,7 @@ def library_does(batch: int, m: int, n: int, k: int, dtype) -> bool:
     if _engine == "own" or not batch * m * n * k:
         return False
     if _engine == "auto":
-        kind = "tf32" if _tf32 and dtype.name == "float32" else dtype.name
+        kind = "tf32" if precision.tf32() and dtype.name == "float32" else dtype.name
         if batch * m * n * k < LEAST_WORK[kind] or min(m, n) < LEAST_SIDE:
             return False
     return cublas.problem() is None
@@ -286,7 +277,7 @@ def _by_library(kind: str, arrays: tuple, activation, alpha: float, sums: bool):
         a = elementwise.activation_backward(a, y, activation)
     elif y is not None:
         b = elementwise.activation_backward(b, y, activation)
-    cublas.multiply(a, b, kind, alpha=alpha, out=c, tf32=_tf32)
+    cublas.multiply(a, b, kind, alpha=alpha, out=c, tf32=precision.tf32())
     if y is None and bias is not None:
         elementwise.bias_activation(c, bias, activation or "linear", out=c)
     elif y is None and activation is not None:

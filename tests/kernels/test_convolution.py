@@ -271,7 +271,7 @@ def test_halves_in_parts(gpu, modules, plans):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_tensor_cores(gpu, modules, plans, monkeypatch, dtype, number, parts):
     """Every tile of tensor cores; TF32 has ten bits of fraction, as halves have."""
-    monkeypatch.setattr(modules.gemm, "_tf32", True)
+    monkeypatch.setattr(modules.gemm.precision, "_tf32", True)
     plans.force(modules.tiles.MMA_TILES[number], parts)
     where = case((4, 5), (3, 2), (2, 1), "same", (1, 1))
     Naive(where, 24, 72, images=4, dtype=dtype).check(gpu, 2e-3)
@@ -282,7 +282,7 @@ def test_tensor_cores(gpu, modules, plans, monkeypatch, dtype, number, parts):
 def test_tf32_is_asked_for(gpu, modules, monkeypatch):
     one = Naive(case((5, 5), (3, 3), (1, 1), "same", (1, 1)), 16, 24)
     one.check(gpu, 1e-6)
-    monkeypatch.setattr(modules.gemm, "_tf32", True)
+    monkeypatch.setattr(modules.gemm.precision, "_tf32", True)
     with pytest.raises(AssertionError):
         one.check(gpu, 1e-6)
     one.check(gpu, 2e-3)

@@ -91,7 +91,7 @@ def library(monkeypatch):
         found.current = stream
         yield found
         gemm.prefer("auto")
-        gemm.allow_tf32(False)
+        gemm.precision.set_tf32(False)
 
 
 def numbers(*shape, dtype="float32"):

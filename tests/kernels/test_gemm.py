@@ -40,7 +40,7 @@ def checked_launches():
         yield
     finally:
         launch.debug(False)
-        gemm.allow_tf32(False)
+        gemm.precision.set_tf32(False)
         gemm.prefer("auto")
 
 
@@ -59,7 +59,7 @@ def forced(gpu, monkeypatch):
             return gemm.Plan(tile, max(1, -(-k // slice_)), slice_)
 
         monkeypatch.setattr(gemm, "plan", plan)
-        gemm.allow_tf32(tensor)
+        gemm.precision.set_tf32(tensor)
         return tile, depth
 
     return force
@@ -260,7 +260,7 @@ def test_float32_is_rounded_only_where_that_is_allowed(gpu):
     a, b = (1 + RNG.random(s).astype("float32") for s in ((17, 40), (40, 9)))
     product = exact(a) @ exact(b)
     assert abs(multiply(gpu, a, b) / product - 1).max() < 1e-6
-    gemm.allow_tf32(True)
+    gemm.precision.set_tf32(True)
     assert gemm.tf32_allowed()
     found = multiply(gpu, a, b)
     assert abs(found / product - 1).max() > 1e-6
@@ -273,7 +273,7 @@ def test_devices_without_tensor_cores_of_this_kind(dtype):
     with emulated(compute_capability="75") as gpu, checked_launches():
         from gpukeras.kernels import gemm
 
-        gemm.allow_tf32(True)
+        gemm.precision.set_tf32(True)
         assert not gemm.tf32_allowed()
         a, b = numbers(9, 20, dtype=dtype), numbers(20, 11, dtype=dtype)
         np.testing.assert_array_equal(multiply(gpu, a, b), exact(a) @ exact(b))
