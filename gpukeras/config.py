@@ -179,9 +179,9 @@ def explain(model=None) -> str:
 def set_tf32(enabled: bool) -> None:
     """Choose whether a GPU may compute float32 products on tensor cores, rounded to TF32.
 
-    Off by default: the results of both devices then agree to float32's precision. On GPUs of compute capability
-    8.0 and later products and convolutions of float32 arrays become several times as fast, with factors rounded
-    to 10 bits of mantissa (relative errors of about 5e-4 in each factor, sums in float32).
+    Off by default: the results of both devices then agree to float32's precision. It counts on GPUs of compute
+    capability 8.0 and later, for products and convolutions; factors are rounded to 10 bits of mantissa (a
+    relative error of up to 5e-4 in each), sums stay in float32.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def set_tf32(enabled: bool) -> None:
 
     Notes
     -----
-    Counts for what is computed from now on; training steps captured before go on as they are until the model is
-    compiled again.
+    Counts for what is computed from now on; training steps captured before go on as they are until the model
+    is compiled again.
     """
     from gpukeras.kernels import precision
 
