@@ -52,7 +52,7 @@ convolution_backward_first(const T* __restrict__ x, const T* __restrict__ dy, co
     at = place_of(start + lane, g.places);
     step = place_of(K, g.places);
   }
-  const int top = warp / ACROSS * 4 * R + lane / 8 * R, left = warp % ACROSS * 8 * S + lane % 8 * S;
+  const int top = warp / ACROSS * 4 * R + lane / 8, left = warp % ACROSS * 8 * S + lane % 8 * S;
   float sum[R][S] = {};
   for (int k = start; k < stop; k += K) {
     const bool some = k + lane < stop;
@@ -82,7 +82,7 @@ convolution_backward_first(const T* __restrict__ x, const T* __restrict__ dy, co
     for (int j = 0; j < K; j += 4) {
       Pack<float, 4> u[R];  // of four places
 #pragma unroll
-      for (int r = 0; r < R; ++r) u[r] = load<4>(&shared.a[top + r][j]);
+      for (int r = 0; r < R; ++r) u[r] = load<4>(&shared.a[top + 4 * r][j]);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         Pack<float, S> v = load<S>(&shared.b[j + i][left]);
@@ -100,7 +100,7 @@ convolution_backward_first(const T* __restrict__ x, const T* __restrict__ dy, co
   for (int r = 0; r < R; ++r)
 #pragma unroll
     for (int c = 0; c < S; ++c) {
-      int found = row + top + r, n = column + left + c;
+      int found = row + top + 4 * r, n = column + left + c;
       if (found < rows && n < columns) sums[found * filters + group * columns + n] = sum[r][c];
     }
 }

@@ -5,8 +5,7 @@
 #include "convolution_mma.cuh"
 
 constexpr int LOADS_A = M * (K / V) / THREADS, LOADS_B = N * (K / V) / THREADS;
-constexpr int SIZE_A = M * ALONG_ROW;
-constexpr int SIZE_B = N * ALONG_ROW > K * ACROSS_N ? N * ALONG_ROW : K * ACROSS_N;
+constexpr int SIZE_A = M * K, SIZE_B = K * ACROSS_N;  // B may lie along K too, which takes less
 constexpr int BLOCKS = USE_B;  // that are to fit on a multiprocessor
 
 // Shared memory: STAGES slices of A, as many of B, corners and targets of M rows (convolution_mma.py knows it too).
@@ -64,7 +63,7 @@ __device__ __forceinline__ void product(unsigned char* memory, const T* __restri
       const int r = (thread + i * THREADS) / (K / V);
       const Corner corner = corners[r];
       const bool found = some && inside(g, corner, reach);
-      copy_async<16>(a + r * ALONG_ROW + part, found ? source + corner.offset + reach.offset : x, found ? 16 : 0);
+      copy_async<16>(a + along(r, part), found ? source + corner.offset + reach.offset : x, found ? 16 : 0);
     }
 #pragma unroll
     for (int i = 0; i < LOADS_B; ++i) {
@@ -74,7 +73,7 @@ __device__ __forceinline__ void product(unsigned char* memory, const T* __restri
         const bool found = some && column + n < columns;
         const int from = found ? (kernel_tap(g, tap, s.window) * columns + column + n) * channels + group * inner + tap.c
                                : 0;
-        copy_async<16>(b + n * ALONG_ROW + part, w + from, found ? 16 : 0);
+        copy_async<16>(b + along(n, part), w + from, found ? 16 : 0);
       } else {
         const int at = q / (N / V), n = q % (N / V) * V;
         const bool found = k + at < stop && column + n < columns;

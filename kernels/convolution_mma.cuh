@@ -2,7 +2,8 @@
 //
 // A slice is 64 bytes of K: 16 floats, multiplied as tf32, or 32 halves. It lies in shared memory as it lies in
 // memory, "along" (rows of K; for every row or column of the product) or "across" (for every k a row of the
-// product's rows or columns). Rows are padded, so that what a warp reads at once lies in different banks.
+// product's rows or columns). What a warp reads or writes at once lies in different banks: rows that lie across are
+// padded, packs of those along K change places.
 #pragma once
 #include "convolution.cuh"
 #include "mma.cuh"
@@ -17,9 +18,12 @@ constexpr int WARP_M = M == 64 ? 32 : 64, WARP_N = 32;
 constexpr int ACROSS = N / WARP_N;         // warps along columns
 constexpr int THREADS = 32 * (M / WARP_M) * ACROSS;
 constexpr int R = WARP_M / 16, S = WARP_N / 8;  // multiplications of a warp
-constexpr int ALONG_ROW = K + V;                // elements from one row to the next
 constexpr int PAD = 8;                          // of rows that lie across
 constexpr int ACROSS_M = M + PAD, ACROSS_N = N + PAD;
+
+// Where k of a row lies in a slice along K; ``k`` is a multiple of V. Two rows fill all banks: pairs of them have
+// their packs in different orders.
+__device__ __forceinline__ int along(int row_of, int k) { return row_of * K + (k / V ^ row_of / 2 % (K / V)) * V; }
 
 // d += a b
 __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -40,7 +44,7 @@ __device__ __forceinline__ void rounded(unsigned (&bits)[Count]) {
 // Fragment of A: 16 rows from ``row`` on, STEP of k from ``k`` on. The slice lies along K.
 __device__ __forceinline__ void fragment_along(unsigned (&a)[4], const T* slice, int row, int k) {
   const int lane = threadIdx.x % 32;
-  load_matrices(a, slice + (row + lane % 16) * ALONG_ROW + k + lane / 16 * V);
+  load_matrices(a, slice + along(row + lane % 16, k + lane / 16 * V));
   rounded(a);
 }
 
@@ -60,7 +64,7 @@ __device__ __forceinline__ void fragment_across(unsigned (&a)[4], const T* slice
 // Fragments of B: two times 8 columns from ``column`` on, STEP of k from ``k`` on. The slice lies along K.
 __device__ __forceinline__ void fragments_along(unsigned (&b)[4], const T* slice, int column, int k) {
   const int lane = threadIdx.x % 32;
-  load_matrices(b, slice + (column + lane % 8 + lane / 16 * 8) * ALONG_ROW + k + lane / 8 % 2 * V);
+  load_matrices(b, slice + along(column + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * V));
   rounded(b);
 }
 

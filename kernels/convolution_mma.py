@@ -7,28 +7,24 @@ from .convolution_tiles import MMA_TILES, Plan, Product, Tile, plan
 
 STAGES = 3  # slices of K in shared memory
 SLICE = 64  # bytes of K in one
-PAD = 16  # bytes
+PAD = 8  # elements
 OLDEST = 80  # compute capability times ten
-ITEMSIZE = {"float": 4, "__half": 2}
+TYPES = ("float", "__half")
 MODULE = launch.Module("convolution_mma.cu", structs={"Windows": windows.DTYPE})
 
 
-def shared_memory(tile: Tile, itemsize: int) -> int:
+def shared_memory(tile: Tile) -> int:
     """Return the bytes of shared memory of a block."""
-    along = tile.columns * (SLICE + PAD)
-    across = SLICE // itemsize * (tile.columns + 8) * itemsize
-    return STAGES * (tile.rows * (SLICE + PAD) + max(along, across)) + 20 * tile.rows
+    return STAGES * SLICE * (tile.rows + tile.columns + PAD) + 20 * tile.rows
 
 
 for _tile in MMA_TILES:
-    for _type, _itemsize in ITEMSIZE.items():
-        MODULE.declare(
-            "convolution_forward_mma", "convolution_backward_data_mma", M=_tile.rows, N=_tile.columns,
-            B=_tile.blocks, T=_type, budget=launch.Budget(
-                threads=_tile.threads, shared=shared_memory(_tile, _itemsize), least=OLDEST, occupancy=0.16,
-                registers=168,
-            ),
-        )
+    MODULE.declare(
+        "convolution_forward_mma", "convolution_backward_data_mma", M=_tile.rows, N=_tile.columns,
+        B=_tile.blocks, T=TYPES, budget=launch.Budget(
+            threads=_tile.threads, shared=shared_memory(_tile), registers=168, occupancy=0.16, least=OLDEST
+        ),
+    )
 
 
 def takes(product: Product) -> bool:
@@ -43,4 +39,4 @@ def choose(name: str, product: Product) -> tuple[Plan, launch.Kernel, int]:
     found = plan(product, launch.processors(), MMA_TILES)
     tile = found.tile
     kernel = MODULE.kernel(f"{name}_mma", M=tile.rows, N=tile.columns, B=tile.blocks, T=product.type)
-    return found, kernel, shared_memory(tile, ITEMSIZE[product.type])
+    return found, kernel, shared_memory(tile)
