@@ -179,9 +179,9 @@ def explain(model=None) -> str:
 def set_tf32(enabled: bool) -> None:
     """Choose whether a GPU may compute float32 products on tensor cores, rounded to TF32.
 
-    Off by default: the results of both devices then agree to float32's precision. It counts on GPUs of compute
-    capability 8.0 and later, for products and convolutions; factors are rounded to 10 bits of mantissa (a
-    relative error of up to 5e-4 in each), sums stay in float32.
+    Off by default: the results of both devices then agree to float32's precision. It counts on GPUs of
+    compute capability 8.0 and later, for products and convolutions; factors are rounded to 10 bits of
+    mantissa (a relative error of up to 5e-4 in each), sums stay in float32.
 
     Parameters
     ----------
