@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import convolutions
 import elementwise
 import recurrent
+from clocks import DeviceClock, HostClock, Timed
 from harness import interleave
 from worker import load, serve
 
-ROUNDS = 7
-SAMPLE = 0.01  # seconds of one sample, about
-MOST_CALLS = 100  # of a sample on a GPU: a longer queue would make the host wait
-CPU_LIMIT = 0.5  # seconds of one call on the CPU; larger ones are left out there
+ROUNDS = 5
+SAMPLE = 0.006  # seconds of one sample, about
+CPU_LIMIT = 0.3  # seconds of one call on the CPU, as estimated; larger ones are left out there
 RESNET = (
-    "stem", "2-reduce-first", "2-3x3", "2-expand", "3-3x3-down", "3-3x3", "3-expand", "3-reduce",
-    "4-shortcut", "4-3x3", "4-expand", "4-reduce", "5-3x3", "5-expand",
+    "stem", "2-reduce-first", "2-3x3", "2-expand", "3-3x3-down", "3-3x3", "3-expand", "4-3x3", "4-reduce",
+    "5-3x3",
 )
 TRAFFIC = {  # least bytes moved, in multiples of input and output; an index of the maximum takes a byte
     "max_pool predict": (1, 1), "max_pool forward": (1, 1.25), "max_pool backward": (1, 1.25),
@@ -304,99 +303,23 @@ def adam(values, count: int) -> Iterator[Case]:
     yield Case("update", lambda: backend.adam_update(p, g, m, v, **settings), torchs, bytes=28.0 * count)
 
 
-# ---- time -------------------------------------------------------------------------------------------------
-class HostClock:
-    """Wall-clock time."""
-
-    def launching(self, call) -> None:
-        """Nothing is launched: calls compute."""
-
-    def __call__(self, call, count: int, launch: None) -> tuple[float, int]:
-        """Return the seconds of some calls, and of how many."""
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        return time.perf_counter() - start, count
-
-
-class DeviceClock:
-    """Time of a GPU between two events, which follow each other as closely as the device can."""
-
-    def __init__(self, backend, size: int = 1 << 27):
-        self.backend = backend
-        self._ahead = [backend.xp.zeros(size, "float32") for _ in range(2)]
-        self._copy()
-        self._copy_seconds = self._events(self._copy, 8)
-
-    def _copy(self):
-        self.backend.xp.copyto(*self._ahead)
-
-    def _events(self, call, count: int) -> float:
-        from cupy import cuda
-
-        start, stop = cuda.Event(), cuda.Event()
-        start.record()
-        for _ in range(count):
-            call()
-        stop.record()
-        stop.synchronize()
-        return max(1e-9, cuda.get_elapsed_time(start, stop) / 1e3)
-
-    def launching(self, call) -> float:
-        """Return the seconds that the host needs to launch a call."""
-        self.backend.synchronize()
-        start = time.perf_counter()
-        for _ in range(3):
-            call()
-        return (time.perf_counter() - start) / 3
-
-    def __call__(self, call, count: int, launch: float) -> tuple[float, int]:
-        """Return the seconds of some calls, and of how many."""
-        count = min(count, MOST_CALLS)
-        self.backend.synchronize()
-        for _ in range(min(64, 1 + math.ceil(1.5 * launch * count / self._copy_seconds))):
-            self._copy()
-        return self._events(call, count), count
-
-
-class Timed:
-    """A call, made before, that ``harness.interleave`` can ask as it asks a peer.
-
-    Attributes
-    ----------
-    launch : float or None
-        Seconds that the host needs to launch it.
-    """
-
-    def __init__(self, call, clock):
-        self.call, self.clock, self.launch = call, clock, clock.launching(call)
-
-    def ask(self, do: str, count: int) -> dict:
-        """Return the seconds of ``count`` calls, or of fewer."""
-        seconds, done = self.clock(self.call, count, self.launch)
-        return {"seconds": seconds, "steps": done}
-
-
+# ---- requests -------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def at_precision(name: str, gpu: bool, torch) -> Iterator[None]:
+def at_precision(name: str, torch) -> Iterator[None]:
     """Let float32 products be rounded to TF32 on tensor cores, or not, by all libraries."""
-    rounded = name == "tf32"
+    from gpukeras import config
+
+    rounded, before = name == "tf32", config.tf32()
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rounded
         torch.backends.cudnn.benchmark = True
-    if not gpu:
-        yield
-        return
-    from gpukeras.kernels import gemm
-
-    gemm.allow_tf32(rounded)
+    config.set_tf32(rounded)
     try:
         yield
     finally:
-        gemm.allow_tf32(False)
+        config.set_tf32(before)
 
 
-# ---- requests ---------------------------------------------------------------------------------------------
 class Layers:
     """What the process can be asked for; every answer is a dict.
 
@@ -445,11 +368,11 @@ class Layers:
 
     def ceilings(self) -> dict:
         """Return what the device and the CPU can do: bytes per second copied, operations per second."""
-        self.rates = self._ceilings(self.cpu, HostClock(), 64 if self.tiny else 1536, ("float32",))
+        self.rates = self._ceilings(self.cpu, HostClock(), 32 if self.tiny else 1536, ("float32",))
         found = {"cpu": dict(self.rates)}
         if self.gpu:
             names = ("float32", "tf32", "float16")
-            found["gpu"] = self._ceilings(self.backend, self.clock, 64 if self.tiny else 8192, names)
+            found["gpu"] = self._ceilings(self.backend, self.clock, 32 if self.tiny else 8192, names)
         return found
 
     def _ceilings(self, backend, clock, side: int, names) -> dict[str, float]:
@@ -458,7 +381,7 @@ class Layers:
         found = {"copy": 2 * one.nbytes / self._seconds(lambda: xp.copyto(one, other), clock)}
         for name in names:
             a = Values(backend, "float16" if name == "float16" else "float32").standard_normal((side, side))
-            with at_precision(name, backend is not self.cpu, self.torch):
+            with at_precision(name, self.torch):
                 calls = [lambda a=a: backend.dense_product(a, a)]
                 if self.torch is not None:
                     t = self.torch.from_dlpack(a)
@@ -484,7 +407,7 @@ class Layers:
             return {"left_out": f"{expected:.1f} s a call on this CPU"}
         rows = self._rows(found, self.backend, self.clock, rounds, self.torch)
         if self.gpu and cpu and for_cpu:
-            others = self._rows(found, self.cpu, HostClock(), 3, None)
+            others = self._rows(found, self.cpu, HostClock(), min(rounds, 3), None)
             for row, other in zip(rows, others):
                 row["times"]["gpukeras-cpu"] = other["times"]["gpukeras"]
         return {"rows": rows}
@@ -492,8 +415,7 @@ class Layers:
     def _rows(self, group: Group, backend, clock, rounds: int, torch) -> list[dict]:
         from gpukeras import backends
 
-        gpu = backend is not self.cpu
-        with backends.backend_scope(backend), at_precision(group.precision, gpu, torch):
+        with backends.backend_scope(backend), at_precision(group.precision, torch):
             values = Values(backend, "float16" if group.precision == "float16" else "float32")
             return [self._row(group, case, clock, rounds, torch) for case in group.make(values)]
 

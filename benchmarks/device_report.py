@@ -39,8 +39,10 @@ def over(row: dict, peer: str) -> dict | None:
 
 def layer(name: str, found: dict, ceilings: dict | None) -> str:
     """Return the figures of one group of cases as text."""
-    if "rows" not in found:
-        return f"{name}: error: {found['error']}" if "error" in found else f"{name}: {found['left_out']}, left out"
+    if "error" in found:
+        return f"{name}: error: {found['error']}"
+    if "left_out" in found:
+        return f"{name}: {found['left_out']}, left out"
     lines = [name]
     for row in found["rows"]:
         ours = row["times"][OURS]

@@ -175,10 +175,11 @@ def serve(make) -> None:
     peer, threads, device = sys.argv[1], int(sys.argv[2]), (*sys.argv[3:], "cpu")[0]
     if threads and hasattr(os, "sched_setaffinity"):  # before any library starts its threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    worker = make(peer, threads, device)
+    worker = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
+            worker = worker or make(peer, threads, device)
             answer = getattr(worker, request.pop("do"))(**request)
         except Exception as error:  # told to the harness, which leaves this peer out
             answer = {"error": f"{type(error).__name__}: {error}"}

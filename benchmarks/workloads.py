@@ -296,7 +296,7 @@ WORKLOADS = {
 # For ``compare_devices.py`` alone: too much work for a CPU.
 BLOCKS = {
     name: Workload(
-        f"two bottlenecks of {width} and {4 * width} channels with batch norm on {size}x{size}, Adam, batch 64",
+        f"two bottlenecks of {width} and {4 * width} channels, batch norm, {size}x{size}, Adam, batch 64",
         bottlenecks(size, width), _images(size, size, width),
         batch=64, steps=2, checked=2, predicted=64, must=1.0, aim=1.0)
     for name, size, width in (("block56", 56, 64), ("block28", 28, 128), ("block14", 14, 256))

@@ -10,9 +10,9 @@ import gpukeras as keras
 LETTERS = "abcdefghij"
 
 
-@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("letter", [*LETTERS, "block14"])
 def test_a_step_can_be_trained(script, letter):
-    workload = script("workloads").WORKLOADS[letter]
+    workload = script("workloads").ALL[letter]
     x, y = workload.make(4, np.random.default_rng(0))
     model = workload.build(keras)
     loss = model.train_on_batch(x, y)[0]
@@ -62,10 +62,10 @@ def test_weights_come_back_as_written(script, letter, tmp_path):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("letter", [*LETTERS, "block14"])
 def test_bare_torch_does_the_same_work(script, letter, tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    workload, initial = script("workloads").WORKLOADS[letter], script("initial")
+    workload, initial = script("workloads").ALL[letter], script("initial")
     model, peer = workload.build(keras), script("torch_workloads").build(letter)
     arrays = initial.weights(model)
     peer.set_weights(arrays)
