@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import threading
 
 import cupy
 
@@ -84,12 +85,16 @@ def _nothing_freed():
 @contextlib.contextmanager
 def _no_uploads():
     """Refuse copies from the host: the graph would read buffers that CuPy has long given to others."""
+    usual = cupy.get_default_pinned_memory_pool().malloc  # CuPy does not tell which allocator it was
+    here = threading.get_ident()
 
     def refuse(size):
+        if threading.get_ident() != here:
+            return usual(size)
         raise CannotRecord("the step copies data from the host")
 
     cupy.cuda.set_pinned_memory_allocator(refuse)
     try:
         yield
-    finally:  # CuPy does not tell which allocator it was; this is the one that it starts with
-        cupy.cuda.set_pinned_memory_allocator(cupy.get_default_pinned_memory_pool().malloc)
+    finally:
+        cupy.cuda.set_pinned_memory_allocator(usual)

@@ -17,7 +17,7 @@ import weakref
 
 import numpy as np
 
-from gpukeras import backends, tree
+from gpukeras import backends, config, tree
 from gpukeras.backends.program import CannotRecord
 from gpukeras.models.replay import Replay
 from gpukeras.registry import is_own
@@ -177,6 +177,8 @@ def hindrance(model) -> str | None:
             return f"{cls.__name__} has a {name} of its own"
     if model.run_eagerly:
         return "run_eagerly=True"
+    if config.numerics_checked():
+        return "config.check_numerics looks at the output of every layer"
     if cls.call is not Model.call or model._graph is None:
         return f"{cls.__name__} is neither sequential nor functional: its call may do anything in Python"
     if backend is not backends.CPU and not backend.captures:

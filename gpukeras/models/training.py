@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukeras import autograd, backends, ops, tree
+from gpukeras import autograd, backends, config, ops, tree
 from gpukeras.autograd import GradientTape
 from gpukeras.backends import threads
 from gpukeras.callbacks.logs import Logs, host_values
@@ -201,7 +201,8 @@ class Trainer(Layer):
 
     def _step_function(self):
         """Return what trains on a batch: ``train_step``, or what replays it (``models.captured``)."""
-        if self.run_eagerly or type(self).train_step is not Trainer.train_step:
+        own = type(self).train_step is not Trainer.train_step
+        if self.run_eagerly or own or config.numerics_checked():
             return self.train_step
         if self._captured is None:
             from gpukeras.models.captured import CapturedStep

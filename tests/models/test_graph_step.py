@@ -313,6 +313,18 @@ def test_generators_of_batches(gpu):
     assert_alike(model, history, ordinary, expected)
 
 
+def test_checked_numbers_are_looked_at(gpu):
+    x, y = table()
+    model, _ = train(mlp, x, y)
+    keras.config.check_numerics()
+    try:
+        with pytest.raises(FloatingPointError):
+            model.fit(x * np.nan, y, batch_size=8, verbose=0)
+        assert "check_numerics" in captured.hindrance(model)
+    finally:
+        keras.config.check_numerics(False)
+
+
 # ---- what is never captured ------------------------------------------------------------------------------
 class MyDense(layers.Dense):
     def call(self, inputs, training=None):
