@@ -27,7 +27,7 @@ from . import (
     launch,
     windows,
 )
-from .convolution_tiles import HALF_TILES, PACK, TILES, Plan, Product, plan
+from .convolution_tiles import HALF_TILES, TILES, Plan, Product, plan
 
 __all__ = [
     "backward_data", "backward_first", "backward_kernel", "backward_output", "forward", "takes",
@@ -44,6 +44,7 @@ for _tile in TILES:
 TYPES = {"float32": "float", "float16": "__half"}
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}  # as in convolution.cuh
 MOST = 1 << 31  # elements: kernels count them in 32 bits
+PACK_BYTES = 16  # read at once
 MOST_COPIES = 1 << 16  # blocks along the last axis of a grid
 
 
@@ -205,4 +206,4 @@ def aligned(array):
     if array is None:
         return None
     array = cupy.ascontiguousarray(array)
-    return array.copy() if array.data.ptr % (PACK * array.dtype.itemsize) else array
+    return array.copy() if array.data.ptr % PACK_BYTES else array

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from support import emulator
+from support.emulator import report
 from support.fake_device import emulated
 
 from gpukeras.backends.window_shapes import windows
@@ -294,6 +296,31 @@ def test_before_tensor_cores(tier):
         one.check(gpu, 1e-3)
 
 
+# ---- memory ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("tier", ["check"], indirect=True)
+@pytest.mark.parametrize("dtype, tensor, number", [
+    *(("float32", False, i) for i in range(4)),
+    *((dtype, True, i) for dtype in ("float32", "float16") for i in range(3)),
+])
+def test_banks(gpu, modules, plans, monkeypatch, dtype, tensor, number):
+    """Shared memory is written and read in as few passes as there can be."""
+    tiles = modules.tiles.MMA_TILES if tensor else modules.tiles.TILES
+    monkeypatch.setattr(modules.gemm.precision, "_tf32", tensor)
+    plans.force(tiles[number], 1)
+    launched = []
+    call = modules.launch.Kernel.__call__
+    monkeypatch.setattr(
+        modules.launch.Kernel, "__call__",
+        lambda kernel, *args, **more: launched.append(kernel) or call(kernel, *args, **more),
+    )
+    with emulator.using(trace_blocks=1):
+        Naive(case((6, 8), (2, 2), (1, 1), "same", (1, 1)), 24, 64, dtype=dtype).check(gpu, 2e-3)
+    assert len(launched) == 3
+    found = [r for r in report.requests(launched[-1]._function) if r.space == "shared" and r.count >= 32]
+    assert {r.kind for r in found} == {"read", "write"}
+    assert all(r.parts <= 1.25 * r.ideal for r in found), found
+
+
 # ---- the same every time ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("channels, filters, groups", [(3, 5, 1), (8, 20, 1), (4, 4, 4)])
 def test_results_do_not_depend_on_the_order_of_blocks(channels, filters, groups):
@@ -336,14 +363,15 @@ def test_no_windows(gpu, modules):
     np.testing.assert_array_equal(gpu.to_numpy(gpu.conv_backward_data(dy, w, where)), np.zeros((2, 3, 4)))
 
 
-def test_strided_and_misaligned_inputs(gpu, modules):
-    one = Naive(case((5, 4), (2, 2), (1, 1), "same", (1, 1)), 8, 20)
+@pytest.mark.parametrize("dtype, by", [("float32", 1), ("float16", 4)])
+def test_strided_and_misaligned_inputs(gpu, modules, dtype, by):
+    one = Naive(case((5, 4), (2, 2), (1, 1), "same", (1, 1)), 24, 24, dtype=dtype)
     wide = gpu.asarray(np.repeat(one.x, 2, axis=-1))
-    shifted = gpu.asarray(np.concatenate([[0], one.w.ravel()]).astype("float32"))[1:].reshape(one.w.shape)
-    close(gpu, gpu.conv_forward(wide[..., ::2], shifted, one.where), one.y)
+    shifted = gpu.asarray(np.concatenate([np.zeros(by, dtype), one.w.ravel()]))[by:].reshape(one.w.shape)
+    close(gpu, gpu.conv_forward(wide[..., ::2], shifted, one.where), one.y, 1e-3)
     turned = gpu.asarray(np.ascontiguousarray(one.dy.transpose(0, 3, 1, 2))).transpose(0, 2, 3, 1)
-    close(gpu, gpu.conv_backward_data(turned, shifted, one.where), one.dx)
-    close(gpu, gpu.conv_backward_kernel(wide[..., ::2], turned, one.where), one.dw)
+    close(gpu, gpu.conv_backward_data(turned, shifted, one.where), one.dx, 1e-3)
+    close(gpu, gpu.conv_backward_kernel(wide[..., ::2], turned, one.where), one.dw, 1e-3)
 
 
 def test_other_types_go_the_generic_way(gpu, modules):
