@@ -26,6 +26,7 @@ from gpukeras.tensor import Tensor
 
 WARM_UP = 3  # ordinary steps on a batch shape before it is recorded
 MOST = 4  # batch shapes recorded per model
+SEEN = 64  # batch shapes per model that are counted
 SHOWN = 8  # batch shapes that ``explain`` lists per model
 COMPILED: weakref.WeakSet = weakref.WeakSet()  # models, for ``explain``
 
@@ -85,13 +86,21 @@ class CapturedStep:
             else:
                 return self._prove(key, found, data)
         elif type(found) is int:
-            if found < WARM_UP or len(self.programs) > MOST:
-                self.programs[key] = found + 1
+            if found < WARM_UP or self._recorded_shapes() >= MOST:
+                self._count(key, found + 1)
             else:
                 logs = self._record(key, data)
                 if logs is not None:
                     return logs
         return self.model.train_step(data)
+
+    def _count(self, key, times: int) -> None:
+        if times == 1 and len(self.programs) >= SEEN:  # every batch has a shape of its own, or nearly so
+            self.programs = {k: found for k, found in self.programs.items() if type(found) is not int}
+        self.programs[key] = times
+
+    def _recorded_shapes(self) -> int:
+        return sum(isinstance(found, Replay) for found in self.programs.values())
 
     def _record(self, key, data):
         """Record a step; return its logs if it was trained on the way."""
@@ -284,7 +293,7 @@ def _explained(model) -> list[str]:
     lines = [f"{model.name}: training steps"]
     for key, found in list(step.programs.items())[:SHOWN]:
         shapes = ", ".join(f"{entry[0]} {np.dtype(entry[1])}" for entry in key if _is_entry(entry))
-        lines.append(f"  {shapes}: {_told(found)}")
+        lines.append(f"  {shapes}: {_told(found, step._recorded_shapes() >= MOST)}")
     if len(step.programs) > SHOWN:
         lines.append(f"  and {len(step.programs) - SHOWN} more shapes")
     if step.odd:
@@ -296,10 +305,11 @@ def _is_entry(entry) -> bool:
     return isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], tuple)
 
 
-def _told(found) -> str:
+def _told(found, full: bool) -> str:
     if isinstance(found, Replay):
         return found.describe() + (f"; {found.replays} steps so" if found.proven else ", not tried yet")
     if type(found) is str:
         return f"ordinary steps, as {found}"
-    return f"ordinary steps: {found} of {WARM_UP} before it is recorded" if found <= WARM_UP else (
-        f"ordinary steps, as {MOST} shapes are recorded already")
+    if full:
+        return f"ordinary steps, as {MOST} shapes are recorded already"
+    return f"ordinary steps: {found} of {WARM_UP} before it is recorded"
