@@ -86,7 +86,7 @@ convolution_depthwise_backward_data(const T* __restrict__ dy, const T* __restric
   slide<true>(dy, w, nullptr, dx, s, rows, channels, many, LINEAR);
 }
 
-constexpr int TAPS = 8;  // of a thread: their inputs meet the same gradient of an output
+constexpr int TAPS = 9;  // of a thread (a window of 3 x 3): their inputs meet the same gradient of an output
 constexpr int LANES = 32, DOWN = THREADS / LANES;
 
 // sums (parts, taps, F) of dw: lanes are filters, warps and blocks share the places of windows.
@@ -108,8 +108,10 @@ convolution_depthwise_backward_kernel(const T* __restrict__ x, const T* __restri
     const Place step = place_of(DOWN, g.places);
     Reach reaches[TAPS];
 #pragma unroll
-    for (int t = 0; t < TAPS; ++t)
-      reaches[t] = reach_of(g, tap_of(min(first_tap + t, taps - 1), 1, g.taps), channels);
+    for (int t = 0; t < TAPS; ++t) {
+      reaches[t] = {0, OUTSIDE, 0, 0};
+      if (first_tap + t < taps) reaches[t] = reach_of(g, tap_of(first_tap + t, 1, g.taps), channels);
+    }
     for (int k = start; k < stop; k += DOWN) {
       const Corner corner = corner_of(g, at, channels);
       const float value = number(dy[k * filters + filter]);

@@ -13,7 +13,7 @@ THREADS = 128  # of a block
 LANES = 32  # filters of a block of the kernel's gradient
 RUN = 4  # places of a thread of the others
 DOWN = THREADS // LANES  # places that it treats at once
-TAPS = 8  # of a thread of it
+TAPS = 9  # of a thread of it
 BLOCKS = 16  # of it, for each multiprocessor
 MODULE.declare(
     "convolution_depthwise_forward", "convolution_depthwise_backward_data",
