@@ -11,6 +11,7 @@ behind a queue of copies long enough for the launches to be ahead: what counts i
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -368,7 +369,10 @@ class Layers:
 
     def ceilings(self) -> dict:
         """Return what the device and the CPU can do: bytes per second copied, operations per second."""
-        self.rates = self._ceilings(self.cpu, HostClock(), 32 if self.tiny else 1536, ("float32",))
+        from gpukeras.backends import threads
+
+        with threads.session():
+            self.rates = self._ceilings(self.cpu, HostClock(), 32 if self.tiny else 1536, ("float32",))
         found = {"cpu": dict(self.rates)}
         if self.gpu:
             names = ("float32", "tf32", "float16")
@@ -377,7 +381,7 @@ class Layers:
 
     def _ceilings(self, backend, clock, side: int, names) -> dict[str, float]:
         xp = backend.xp
-        one, other = (xp.zeros(1 << (10 if self.tiny else 26), "float32") for _ in range(2))
+        one, other = (xp.ones(1 << (10 if self.tiny else 26), "float32") for _ in range(2))
         found = {"copy": 2 * one.nbytes / self._seconds(lambda: xp.copyto(one, other), clock)}
         for name in names:
             a = Values(backend, "float16" if name == "float16" else "float32").standard_normal((side, side))
@@ -410,12 +414,23 @@ class Layers:
             others = self._rows(found, self.cpu, HostClock(), min(rounds, 3), None)
             for row, other in zip(rows, others):
                 row["times"]["gpukeras-cpu"] = other["times"]["gpukeras"]
+        self._give_back()
         return {"rows": rows}
+
+    def _give_back(self) -> None:
+        """Let the next group have the memory of this one."""
+        gc.collect()
+        if self.gpu:
+            self.backend.xp.get_default_memory_pool().free_all_blocks()
+            if self.torch is not None:
+                self.torch.cuda.empty_cache()
 
     def _rows(self, group: Group, backend, clock, rounds: int, torch) -> list[dict]:
         from gpukeras import backends
+        from gpukeras.backends import threads
 
-        with backends.backend_scope(backend), at_precision(group.precision, torch):
+        # The session: a CPU's cores are shared out as while a model trains.
+        with backends.backend_scope(backend), at_precision(group.precision, torch), threads.session():
             values = Values(backend, "float16" if group.precision == "float16" else "float32")
             return [self._row(group, case, clock, rounds, torch) for case in group.make(values)]
 
