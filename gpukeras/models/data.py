@@ -86,6 +86,7 @@ class ArraySource:
         self.backend = backends.current()
         # Arrays that take the next batch of so many rows, in the order of ``leaves``.
         self.places: dict[int, Sequence] = {}
+        self._fitting: Sequence | None = None  # those of them that were looked at last
         parts = _standardize_parts(x, y, sample_weight, class_weight, self.backend)
         if what in ("fit", "validation_data") and parts[0] is not None:
             parts[0] = _cut(_without_zeros, parts[0])
@@ -169,11 +170,14 @@ class ArraySource:
     def _places(self, rows: int):
         """Return where the next batch of so many rows is wanted, if that is of its shapes and dtypes."""
         found = self.places.get(rows)
-        if found is None or len(found) != len(self.leaves):
+        if found is None or found is self._fitting:
+            return found
+        if len(found) != len(self.leaves):
             return None
         for place, leaf in zip(found, self.leaves):
             if place.shape[1:] != leaf.shape[1:] or place.dtype != leaf.dtype:
                 return None
+        self._fitting = found
         return found
 
     def on_epoch_end(self) -> None:

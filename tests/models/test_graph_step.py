@@ -621,3 +621,14 @@ def test_explain_on_a_cpu():
         model = recurrent()
         model.fit(*series(), batch_size=4, epochs=2, verbose=0)
         assert "(LSTM) is none of the layers that are recorded" in keras.config.explain(model)
+
+
+def test_a_second_gpu():
+    x, y = table()
+    with emulated(device="gpu:1"):
+        ordinary, expected = train(lambda: mlp(rate=0.3), x, y, eager=True)
+        model, history = train(lambda: mlp(rate=0.3), x, y)
+        assert graphs(model) and {v.device for v in model.trainable_variables} == {"gpu:1"}
+        assert_alike(model, history, ordinary, expected)
+        with backends.device_scope("gpu:0"):
+            assert captured.hindrance(model) == "its weights do not lie on gpu:0"
