@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpukeras.kernels import recurrent as kernels
 
 from .recurrent import RecurrentMixin
@@ -13,6 +15,12 @@ class CupyRecurrentMixin(RecurrentMixin):
     Arrays of all steps stay (N, T, ...) here: products of inputs and gradients of weights are one GEMM each,
     and outputs are whole.
     """
+
+    matmul: Callable  # these by the mixins of products and rows
+    dense_product: Callable
+    dense_gradient: Callable
+    dense_kernel_gradient: Callable
+    column_sum: Callable
 
     def lstm_forward(
         self, x, h0, c0, kernel, recurrent, bias, *, activation="tanh", recurrent_activation="sigmoid",
@@ -114,7 +122,7 @@ class CupyRecurrentMixin(RecurrentMixin):
         if run.x.ndim == 3:
             return self.dense_product(run.x.reshape(-1, len(run.kernel)), run.kernel).reshape(shape)
         gates = len(run.x)
-        found = self.xp.matmul(run.x.reshape(gates, -1, len(run.kernel)), _by_gate(run.kernel, gates))
+        found = self.matmul(run.x.reshape(gates, -1, len(run.kernel)), _by_gate(run.kernel, gates))
         return self.xp.ascontiguousarray(found.swapaxes(0, 1)).reshape(shape)
 
     # ---- backward --------------------------------------------------------------------------------
@@ -148,7 +156,7 @@ class CupyRecurrentMixin(RecurrentMixin):
             return self._dropped(self.dense_gradient(dsums, run.kernel).reshape(shape), run.input_drop)
         gates = len(run.x)
         kernel = _by_gate(run.kernel, gates).swapaxes(1, 2)
-        found = self.xp.matmul(dsums.reshape(len(dsums), gates, -1).swapaxes(0, 1), kernel)
+        found = self.matmul(dsums.reshape(len(dsums), gates, -1).swapaxes(0, 1), kernel)
         return (found.reshape(gates, *shape) * run.input_drop[:, :, None, :]).sum(axis=0)
 
     def _dweights(self, source, dsums):
@@ -158,7 +166,7 @@ class CupyRecurrentMixin(RecurrentMixin):
             return self.dense_kernel_gradient(source.reshape(-1, inner), dsums)
         gates = len(source)
         slopes = dsums.reshape(len(dsums), gates, -1).swapaxes(0, 1)  # (G, N * T, U)
-        found = self.xp.matmul(source.reshape(gates, -1, inner).swapaxes(1, 2), slopes)
+        found = self.matmul(source.reshape(gates, -1, inner).swapaxes(1, 2), slopes)
         return self.xp.ascontiguousarray(found.swapaxes(0, 1)).reshape(inner, -1)
 
     def _drecurrent(self, run, dsums):

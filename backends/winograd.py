@@ -199,14 +199,14 @@ def _kernel_gradient(work, x, dy, dw) -> None:
                 products = work.buffer(sums[steps[0][0]].shape, slot=15)
             inputs.transform(block, lines.inside)
             slopes.transform(block, others.inside)
-            for step, to_values, to_others, factors in steps:
+            for step, to_values, to_others, values, slopes_at in steps:
                 np.matmul(*to_values)
                 np.matmul(*to_others)
                 own = sums if alone else sums[step]
                 if block is blocks[0]:
-                    np.matmul(*factors, out=own)
+                    np.matmul(values, slopes_at, own)
                 else:
-                    np.matmul(*factors, out=products)
+                    np.matmul(values, slopes_at, products)
                     np.add(own, products, out=own)
                 if block is blocks[-1]:
                     np.matmul(back, own.swapaxes(1, 2), out=found[step])
@@ -219,10 +219,10 @@ def _kernel_gradient(work, x, dy, dw) -> None:
 
 
 def _factors(work, lines, others, spread, step: slice) -> tuple:
-    """Return the products that take inputs and gradients to the points of ``step``, and these as factors."""
+    """Return the products that take inputs and gradients to the points of ``step``, and both there."""
     to_values, values = work.values(lines.tiles[:, :, step], work.matrices.data, slot=12)
     to_others, slopes = work.values(others.tiles[:, :, step], spread, slot=13)
-    return to_values, to_others, (values.swapaxes(2, 3), slopes)
+    return to_values, to_others, values.swapaxes(2, 3), slopes
 
 
 def _to_points(w, matrix, out) -> None:

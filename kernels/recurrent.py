@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import cupy
 import numpy as np
 
-from . import recurrent_persistent, recurrent_step
+from . import gemm, recurrent_persistent, recurrent_step
 from .recurrent_cells import GATES, sequence
 
 WAYS = ("auto", "persistent", "steps")
@@ -140,10 +140,10 @@ def _products(run, multiply, turn) -> list[Callable]:
     weights = [run.recurrent]
     if run.cell == "GRU_BEFORE":
         weights = [_whole(run.recurrent[:, :2 * run.units]), _whole(run.recurrent[:, 2 * run.units:])]
-    found = [functools.partial(_second_fixed, multiply, w) for w in weights]
+    found: list[Callable] = [functools.partial(_second_fixed, multiply, w) for w in weights]
     if run.drops > 1:
         each = weights[0].reshape(run.units, _met(run.cell), run.units).swapaxes(0, 1)
-        found[0] = functools.partial(_second_fixed, cupy.matmul, _whole(turn(each)))
+        found[0] = functools.partial(_second_fixed, gemm.multiply, _whole(turn(each)))
     return found
 
 

@@ -6,7 +6,8 @@ import functools
 
 import numpy as np
 
-DTYPE = np.dtype([(f, "i4", 3) for f in ("size", "out", "window", "strides", "lows", "dilation")])
+FIELDS = ("size", "out", "window", "strides", "lows", "dilation")
+DTYPE = np.dtype([(field, "i4", 3) for field in FIELDS])
 FILL = {"lows": 0}
 
 
@@ -14,7 +15,7 @@ FILL = {"lows": 0}
 def pack(windows) -> np.ndarray:
     """Return ``Windows`` of ``backends.window_shapes`` as a structure of ``windows.cuh``, passed by value."""
     found = np.zeros((), DTYPE)
-    for field in DTYPE.names:
+    for field in FIELDS:
         values = getattr(windows, field)
         found[field] = (FILL.get(field, 1),) * (3 - len(values)) + tuple(values)
     return found
