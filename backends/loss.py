@@ -11,16 +11,21 @@ _UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 
 
 class LossMixin(ActivationMixin):
-    """Generic version on ``xp``."""
+    """Generic version on ``xp``.
+
+    Class numbers out of range are an error on the CPU, raised by ``check_labels``. A GPU does not wait for a
+    check: its kernels (float32, float16) give NaN as loss and gradient of such a row; float64 goes unnoticed.
+    """
 
     def check_labels(self, labels, classes: int, what: str = "label") -> None:
-        """Raise ``ValueError`` for class numbers outside 0 .. classes-1; a GPU is not made to wait for it."""
+        """Raise ``ValueError`` for class numbers outside 0 .. classes-1 on the CPU; do nothing on a GPU."""
 
     def softmax_cross_entropy(self, x, target):
         """Return -sum(target log softmax(x)) per row of ``x`` (M, C), and the softmax (M, C).
 
-        ``target`` holds class numbers (M,) or weights of the classes (M, C). The softmax is as yet to be
-        divided by the row sums: it comes as a pair (exp(x - max), row sums).
+        ``target`` holds class numbers (M,), on a GPU with a loss of NaN where out of range, or weights of the
+        classes (M, C). The softmax is as yet to be divided by the row sums: it comes as a pair
+        (exp(x - max), row sums).
         """
         e = x - self.row_max(x)
         if target.ndim == 1:
@@ -35,14 +40,20 @@ class LossMixin(ActivationMixin):
         return self.xp.log(s[:, 0]) * weight - along, (e, s)
 
     def picked_cross_entropy(self, x, rows, target):
-        """Return -log softmax(x) at the class numbers ``target``; ``rows`` is what ``softmax_rows`` found."""
+        """Return -log softmax(x) at the class numbers ``target``; ``rows`` is what ``softmax_rows`` found.
+
+        On a GPU it is NaN where the class number is out of range.
+        """
         _, top, s = rows
         picked = x.reshape(-1).take(self.row_starts(*x.shape) + target)
         picked -= top[:, 0]
         return self.xp.log(s[:, 0]) - picked
 
     def softmax_cross_entropy_backward(self, dy, parts, target):
-        """Return the gradient (p - target) dy of the logits; ``dy`` (M,). Without row sums, p is given."""
+        """Return the gradient (p - target) dy of the logits; ``dy`` (M,). Without row sums, p is given.
+
+        On a GPU a row is NaN where its class number is out of range.
+        """
         e, s = parts
         if target.ndim == 1:
             dx = e * (dy[:, None] if s is None else dy[:, None] / s)
