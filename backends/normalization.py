@@ -16,7 +16,15 @@ class NormalizationMixin(RowsMixin):
     """Generic version on ``xp``.
 
     All matrices are (M, C). Batch normalisation has statistics per column, the others per row.
+
+    Attributes
+    ----------
+    normalizes_half : bool
+        Whether matrices of float16 are taken as they are, with statistics in float32; their sums of squares
+        overflow otherwise, and they have to come as float32.
     """
+
+    normalizes_half = False
 
     def _columns(self, f, x, *vectors, out=None):
         """Apply the ufunc ``f`` to ``x`` and per-column ``vectors`` on the quickest view."""
@@ -26,7 +34,7 @@ class NormalizationMixin(RowsMixin):
             out = out.reshape(wide.shape)
         return f(wide, *tiled, out=out).reshape(x.shape)
 
-    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0):
+    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0, moving=None):
         """Normalise the columns of ``x`` by their own mean and variance.
 
         Parameters
@@ -35,6 +43,8 @@ class NormalizationMixin(RowsMixin):
         gamma, beta : array, shape (C,), or None
         weights : array, shape (M,), optional
             Weight of each row in the statistics; ``guard`` is added to their sum.
+        moving : tuple, optional
+            Arrays of moving mean and variance, and the share of the old value that stays: moved in place.
 
         Returns
         -------
@@ -55,7 +65,16 @@ class NormalizationMixin(RowsMixin):
         y = self._columns(xp.multiply, d, scale, out=square)
         if beta is not None:
             self._columns(xp.add, y, beta, out=y)
+        self._move(moving, mean, var)
         return y, mean, var, (d, r, scale, weights, total)
+
+    def _move(self, moving, mean, variance) -> None:
+        """Take the statistics of a batch into moving averages, unless ``moving`` is ``None``."""
+        if moving is not None:
+            *averages, momentum = moving
+            for average, value in zip(averages, (mean, variance)):
+                average *= momentum
+                average += value * (1.0 - momentum)
 
     def batch_norm_backward(self, dy, cache, dmean=None, dvar=None, need_dx=True):
         """Return the gradients of x, gamma and beta; ``dmean``, ``dvar`` come from uses of the statistics."""
@@ -199,9 +218,9 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
         totals = np.sum([found[start] for start in sorted(found)], axis=0)
         return totals.reshape(2, -1, a.shape[1]).sum(axis=1)
 
-    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0):
+    def batch_norm_forward(self, x, gamma, beta, epsilon, weights=None, guard=0.0, moving=None):
         if weights is not None or x.size <= self._small or not x.flags.c_contiguous:
-            return super().batch_norm_forward(x, gamma, beta, epsilon, weights, guard)
+            return super().batch_norm_forward(x, gamma, beta, epsilon, weights, guard, moving)
         shift = None
         mean, square = self._column_totals(x, x, None) / len(x)
         var = square - mean * mean
@@ -215,8 +234,10 @@ class NumpyNormalizationMixin(NumpyRowsMixin, NormalizationMixin):
         offset = -mean * scale if beta is None else beta - mean * scale
         y = self.empty(x.shape, x.dtype)
         self._affine(x, shift, scale, offset, y)
-        whole = mean if shift is None else mean + shift
-        return y, whole.astype(x.dtype), var.astype(x.dtype), _Seen(x, shift, mean, r, scale)
+        whole = (mean if shift is None else mean + shift).astype(x.dtype)
+        var = var.astype(x.dtype)
+        self._move(moving, whole, var)
+        return y, whole, var, _Seen(x, shift, mean, r, scale)
 
     def batch_norm_backward(self, dy, cache, dmean=None, dvar=None, need_dx=True):
         if not isinstance(cache, _Seen):

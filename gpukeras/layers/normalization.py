@@ -171,12 +171,10 @@ str or Initializer
             )
         if self.renorm:
             return self._renormalize(inputs, mask)
-        outputs, mean, variance = ops.batch_normalization_training(
-            inputs, self.gamma, self.beta, mask, axis=self.axis, epsilon=self.epsilon
-        )
-        _move(self.moving_mean, mean, self.momentum)
-        _move(self.moving_variance, variance, self.momentum)
-        return outputs
+        moving = self.moving_mean, self.moving_variance, self.momentum
+        return ops.batch_normalization_training(
+            inputs, self.gamma, self.beta, mask, axis=self.axis, epsilon=self.epsilon, moving=moving
+        )[0]
 
     def _renormalize(self, inputs, mask):
         outputs, mean, variance = ops.batch_normalization_training(

@@ -26,6 +26,12 @@ def _wide(array):
     return array.astype("float32") if array.dtype == "float16" else array
 
 
+def _rows_of(backend, array, axes):
+    """Return ``_to_matrix`` of an array, of float16 only for a backend that has wide sums of it."""
+    half = backend.normalizes_half and array.dtype == "float16"
+    return _to_matrix(backend.xp, array if half else _wide(array), axes)
+
+
 def _like(gradient, source):
     if gradient is None or source is None:
         return None
@@ -60,7 +66,7 @@ def _statistics_dtype(x, *args, **kwargs):
 
 
 @op(shape=_statistics_shape, dtype=_statistics_dtype, tensors=4)
-def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e-3):
+def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e-3, moving=None):
     """Normalise ``x`` by the mean and variance of this batch.
 
     Parameters
@@ -75,6 +81,9 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
         Axis of the features C.
     epsilon : float
         Added to the variance.
+    moving : tuple, optional
+        Variables of moving mean and variance, and the momentum: they become ``moving * momentum + batch *
+        (1 - momentum)``, without a record on any tape.
 
     Returns
     -------
@@ -92,16 +101,19 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
     """
     axis = shapes.normalize_axis(axis, x.ndim)
     backend = x.backend
-    a = _wide(x.array)
-    _check_size("batch_normalization", a.shape[axis], x.shape, scale=scale, offset=offset)
-    if 0 in a.shape:
+    _check_size("batch_normalization", x.shape[axis], x.shape, scale=scale, offset=offset)
+    if 0 in x.shape:
         raise ValueError(f"batch_normalization: a batch of shape {x.shape} has no statistics")
-    rows, back = _to_matrix(backend.xp, a, (axis,))
+    rows, back = _rows_of(backend, x.array, (axis,))
     gamma, beta = (None if v is None else v.array for v in (scale, offset))
     weights = None if mask is None else _weights(backend.xp, mask.array, x.shape, axis, rows)
-    y, mean, var, cache = backend.batch_norm_forward(
-        rows, gamma, beta, epsilon, weights, config.epsilon() if mask is not None else 0.0
-    )
+    guard = config.epsilon() if mask is not None else 0.0
+    if moving is not None:
+        averages, momentum = moving[:2], moving[2]
+        moving = (*(v.array for v in averages), momentum)
+        for v in averages:
+            v.version += 1
+    y, mean, var, cache = backend.batch_norm_forward(rows, gamma, beta, epsilon, weights, guard, moving)
     need_dx = bool(_STATE.tapes) and autograd.is_tracked(x)
     y = back(y)
 
@@ -109,7 +121,7 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
         dy, dmean, dvar = dys
         if _STATE.tapes:
             return _batch_second_order(dys, x, scale, offset, weights, axis, epsilon)
-        g = backend.xp.zeros_like(rows) if dy is None else _to_matrix(backend.xp, _wide(dy.array), (axis,))[0]
+        g = backend.xp.zeros_like(rows) if dy is None else _rows_of(backend, dy.array, (axis,))[0]
         dx, dgamma, dbeta = backend.batch_norm_backward(
             g, cache, *(None if d is None else d.array for d in (dmean, dvar)), need_dx
         )
@@ -126,7 +138,8 @@ def _weights(xp, mask, shape, axis, rows):
             f"batch_normalization: the mask must have the leading axes of x (shape {shape}, features on axis "
             f"{axis}), that is {lead} or its beginning; came {mask.shape}"
         )
-    mask = mask.astype(rows.dtype).reshape(mask.shape + (1,) * (len(lead) - mask.ndim))
+    wide = "float32" if rows.dtype == "float16" else rows.dtype
+    mask = mask.astype(wide).reshape(mask.shape + (1,) * (len(lead) - mask.ndim))
     return xp.ascontiguousarray(xp.broadcast_to(mask, lead)).reshape(-1)
 
 
@@ -190,7 +203,7 @@ def _normalize(x, mean, variance, scale, offset, axis, epsilon):
     backend = x.backend
     xp = backend.xp
     _check_vectors(x, axis, mean, variance, scale, offset)
-    rows, back = _to_matrix(xp, _wide(x.array), (axis,))
+    rows, back = _rows_of(backend, x.array, (axis,))
     m, v, s, b = (None if t is None else _wide(t.array) for t in (mean, variance, scale, offset))
     r = 1 / xp.sqrt(v + epsilon)
     factor = r if s is None else r * s
@@ -203,11 +216,12 @@ def _normalize(x, mean, variance, scale, offset, axis, epsilon):
         if _STATE.tapes:
             formula = functools.partial(_normalize_formula, axis=axis, epsilon=epsilon)
             return _differentiate(formula, inputs, (dy,))
-        g = _to_matrix(xp, _wide(dy.array), (axis,))[0]
+        g = _rows_of(backend, dy.array, (axis,))[0]
         found = [back(backend.affine_columns(g, factor)) if needs[0] else None] + [None] * 4
         if any(needs[1:]):
+            g = _wide(g)
             total = backend.column_sum(g)
-            along = backend.column_sum(g * rows) - m * total  # with x - mean
+            along = backend.column_sum(g * _wide(rows)) - m * total  # with x - mean
             found[1:] = total * -factor, along * factor * r * r * -0.5, along * r, total
         return tuple(_like(d, t) if need else None for d, t, need in zip(found, inputs, needs))
 
@@ -267,10 +281,9 @@ def _row_norm(name, x, gamma, beta, axis, epsilon, center):
     epsilon = config.epsilon() if epsilon is None else epsilon
     axes = shapes.normalize_axes(axis, x.ndim)
     backend = x.backend
-    a = _wide(x.array)
     width = math.prod(x.shape[i] for i in axes)
     _check_size(name, width, x.shape, gamma=gamma, beta=beta)
-    rows, back = _to_matrix(backend.xp, a, axes)
+    rows, back = _rows_of(backend, x.array, axes)
     vectors = [None if v is None else v.array.reshape(-1) for v in (gamma, beta)]
     y, cache = backend.layer_norm_forward(rows, *vectors, epsilon, center)
     need_dx = bool(_STATE.tapes) and autograd.is_tracked(x)
@@ -282,7 +295,7 @@ def _row_norm(name, x, gamma, beta, axis, epsilon, center):
                 lambda x, gamma, beta: _row_norm_formula(x, gamma, beta, axes, epsilon, center),
                 (x, gamma, beta), (dy,),
             )
-        g = _to_matrix(backend.xp, _wide(dy.array), axes)[0]
+        g = _rows_of(backend, dy.array, axes)[0]
         dx, dgamma, dbeta = backend.layer_norm_backward(g, cache, need_dx)
         return (None if dx is None else _like(back(dx), x)), _like(dgamma, gamma), _like(dbeta, beta)
 

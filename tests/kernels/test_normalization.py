@@ -177,16 +177,34 @@ def test_gradients_of_batch(gpu):
         close(gpu, gradient, slopes(naive_batch, (x, gamma, beta), dys, i), scale=10)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16"])
 @pytest.mark.parametrize("rows", [9, 1050])
-def test_moving_averages_move_in_the_same_launch(gpu, rows):
+def test_moving_averages(gpu, rows, kind):
+    x = RNG.standard_normal((rows, 4)).astype("float32")
+    before = RNG.random((2, 4)).astype(kind)
+    for dtype in ("float32", "float64"):  # of x: by a kernel, the generic way
+        moving = gpu.asarray(before[0]), gpu.asarray(before[1])
+        gpu.batch_norm_forward(gpu.asarray(x.astype(dtype)), None, None, EPSILON, moving=(*moving, 0.9))
+        for found, old, new in zip(moving, before, naive_batch(x, None, None)[1:]):
+            close(gpu, found, old.astype(float) * 0.9 + new * 0.1, kind)
+
+
+def test_half_that_no_kernel_takes_has_wide_sums_too(gpu, monkeypatch):
     from gpukeras.kernels import normalization
 
-    x = RNG.standard_normal((rows, 4)).astype("float32")
-    before = RNG.random((2, 4)).astype("float32")
-    moving = gpu.asarray(before[0]), gpu.asarray(before[1])
-    normalization.batch_norm_forward(gpu.asarray(x), None, None, EPSILON, moving=(*moving, 0.9))
-    for found, old, new in zip(moving, before, naive_batch(x, None, None)[1:]):
-        close(gpu, found, old * 0.9 + new * 0.1)
+    monkeypatch.setattr(normalization, "takes", lambda *arrays: False)
+    x, dy = (RNG.standard_normal((2, 40, 12)) * 300).astype("float16")
+    gamma, beta = vectors(12)
+    args = gpu.asarray(x), gpu.asarray(gamma), gpu.asarray(beta), EPSILON
+    y, _, variance, cache = gpu.batch_norm_forward(*args)
+    close(gpu, variance, naive_batch(x, gamma, beta)[2], scale=1e5)
+    found = y, *gpu.batch_norm_backward(gpu.asarray(dy), cache)
+    for a, b in zip(found, (naive_batch(x, gamma, beta)[0], *exact_batch_gradient(x, dy, gamma))):
+        close(gpu, a, b, "float16", 300)
+    y, cache = gpu.layer_norm_forward(*args)
+    found = y, *gpu.layer_norm_backward(gpu.asarray(dy), cache)
+    for a, b in zip(found, (naive_layer(x, gamma, beta), *exact_layer_gradient(x, dy, gamma, True))):
+        close(gpu, a, b, "float16", 300)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (7, 8), (3000, 4), (3, 1030)], ids=str)

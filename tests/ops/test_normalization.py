@@ -142,3 +142,45 @@ def test_real_keras(real_keras):
     want = real_keras.ops.batch_normalization(x, *args, axis=-1, offset=b, scale=g)
     np.testing.assert_allclose(ops.batch_normalization(x, *args, -1, b, g).numpy(), want, 1e-4, 1e-5)
     assert keras.config.epsilon() == 1e-7
+
+
+# ---- what a GPU does at once ------------------------------------------------------------------------------
+@pytest.mark.parametrize("name, run", [
+    ("batch_norm_forward", lambda x, g, b: ops.batch_normalization_training(x, g, b)[0]),
+    ("layer_norm_forward", lambda x, g, b: ops.layer_normalization(x, g, b)),
+    ("affine_columns", lambda x, g, b: ops.batch_normalization(x, g * 100, g * 1e4, -1, b, g)),
+])
+def test_half_is_made_wide_only_for_a_backend_that_needs_it(backend, monkeypatch, name, run):
+    x = (RNG.standard_normal((40, 6)) * 400 + 100).astype("float16")  # squares and sums are beyond float16
+    gamma, beta = RNG.random((2, 6)).astype("float32")
+    taken, method = [], getattr(backend, name)
+    monkeypatch.setattr(backend, name, lambda x, *args: (taken.append(str(x.dtype)), method(x, *args))[1])
+
+    def results(kind):
+        inputs = [ops.convert_to_tensor(v) for v in (x.astype(kind), gamma, beta)]
+        with keras.GradientTape() as tape:
+            tape.watch(inputs)
+            y = run(*inputs)
+            loss = ops.sum(ops.cast(y, "float32") * np.cos(np.arange(240.0, dtype="float32")).reshape(40, 6))
+        return y, *tape.gradient(loss, inputs)
+
+    found = results("float16")
+    assert set(taken) == {"float16" if backend.normalizes_half else "float32"}
+    assert [v.dtype for v in found] == ["float16", "float16", "float32", "float32"]
+    for value, want in zip(found, results("float32")):
+        want = want.numpy()
+        np.testing.assert_allclose(value.numpy().astype(float), want, 4e-3, 2e-3 * abs(want).max())
+
+
+def test_moving_averages_move_in_the_op(backend):
+    x = RNG.standard_normal((7, 3))
+    mean, variance = keras.Variable(np.full(3, 2.0)), keras.Variable(np.full(3, 4.0))
+    versions = mean.version, variance.version
+    y, *found = ops.batch_normalization_training(
+        ops.convert_to_tensor(x), moving=(mean, variance, 0.75), epsilon=0.01
+    )
+    np.testing.assert_allclose(y.numpy(), (x - x.mean(0)) / np.sqrt(x.var(0) + 0.01), 1e-5, 1e-5)
+    np.testing.assert_allclose(mean.numpy(), 1.5 + 0.25 * x.mean(0), 1e-6)
+    np.testing.assert_allclose(variance.numpy(), 3 + 0.25 * x.var(0), 1e-6)
+    np.testing.assert_allclose(found[0].numpy(), x.mean(0), 1e-5, 1e-6)
+    assert (mean.version, variance.version) == (versions[0] + 1, versions[1] + 1)
