@@ -1,4 +1,4 @@
-"""Sums and extremes over any run of axes on a GPU by our own kernels."""
+"""Sums and extremes over any run of axes, counts of right predictions: on a GPU by our own kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .reduction import ReductionMixin
 
 
 class CupyReductionMixin(ReductionMixin):
-    """Kernels for float32 and float16 where the axes are neighbours; the rest goes the generic way."""
+    """Kernels for float32 and float16, sums where the axes are neighbours; the rest goes the generic way."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
         found = self._reduced(x, axes, "sum", 1.0 if scale is None else scale)
@@ -22,6 +22,16 @@ class CupyReductionMixin(ReductionMixin):
         if found is None:
             return super().extreme(x, axes, name)
         return found.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+    def count_classes(self, scores, labels, total, count, weights=None):
+        if not reduction.takes_counts(scores, labels, total, count, weights):
+            return super().count_classes(scores, labels, total, count, weights)
+        return reduction.count_classes(scores, labels, total, count, weights)
+
+    def count_binary(self, scores, labels, total, count, threshold, weights=None):
+        if not reduction.takes_counts(scores, labels, total, count, weights):
+            return super().count_binary(scores, labels, total, count, threshold, weights)
+        return reduction.count_binary(scores, labels, total, count, threshold, weights)
 
     def _reduced(self, x, axes, operation: str, scale: float):
         """Return the results in their order, or ``None`` where no kernel takes this."""

@@ -26,6 +26,33 @@ class ReductionMixin(Device):
         """Return the maximum or minimum (``name`` is "max" or "min") over ``axes``, which are kept."""
         return getattr(x, name)(axis=axes, keepdims=True)
 
+    def count_classes(self, scores, labels, total, count, weights=None) -> None:
+        """Add the weights of right rows to ``total`` and of all rows to ``count``, without reading them back.
+
+        Parameters
+        ----------
+        scores : array, shape (M, C)
+            A row is right where its largest element, of equals the first, is at the label.
+        labels : array, shape (M,), of class numbers; or (M, C), where the largest element is at the class
+        total, count : array, shape ()
+            The state of a metric.
+        weights : array, shape (M,), optional
+        """
+        classes = labels.argmax(axis=1) if labels.ndim == 2 else labels
+        self._count((scores.argmax(axis=1) == classes)[:, None], total, count, weights)
+
+    def count_binary(self, scores, labels, total, count, threshold: float, weights=None) -> None:
+        """As ``count_classes``, where a score above the threshold means a label of 1, and others one of 0.
+
+        ``scores`` and ``labels`` have one shape; each of their rows counts as the mean of its elements.
+        """
+        self._count((labels == (scores > threshold)).reshape(len(scores), -1), total, count, weights)
+
+    def _count(self, matches, total, count, weights) -> None:
+        right = matches.astype(total.dtype).mean(axis=1)
+        total += (right if weights is None else right * weights).sum()
+        count += len(right) if weights is None else weights.sum()
+
 
 class NumpyReductionMixin(ReductionMixin):
     """Sums as products with ones: the BLAS walks memory once, ``sum`` starts anew for every row."""

@@ -190,9 +190,9 @@ count_binary(const T* __restrict__ scores, const float* __restrict__ truth, cons
   block_sums(parts, hits, all);
 }
 
-// Add the sums of parts (2, blocks), times scale, to total and to count: one element each.
+// Add the sums of parts (2, blocks), divided by ``inner``, to total and to count: one element each.
 extern "C" __global__ void __launch_bounds__(256, 2)
-add_counts(const float* __restrict__ parts, float* __restrict__ total, float* __restrict__ count, int blocks, float scale) {
+add_counts(const float* __restrict__ parts, float* __restrict__ total, float* __restrict__ count, int blocks, float inner) {
   float hits = 0.f, all = 0.f;
   for (int i = threadIdx.x; i < blocks; i += blockDim.x) {
     hits += parts[i];
@@ -201,6 +201,6 @@ add_counts(const float* __restrict__ parts, float* __restrict__ total, float* __
   hits = across<Sum>(hits, blockDim.x);
   all = across<Sum>(all, blockDim.x);
   if (threadIdx.x) return;
-  *total += hits * scale;
-  *count += all * scale;
+  *total += hits / inner;
+  *count += all / inner;
 }

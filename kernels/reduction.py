@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cupy
+import numpy as np
 
 from . import launch
 from . import reduction_shapes as shapes
@@ -98,18 +99,21 @@ def _finish(parts, y, last: tuple) -> None:
 
 
 # ---- right predictions ------------------------------------------------------------------------------------
-def count_classes(scores, labels, total, count, weights=None):
-    """Add to ``total`` the weights of the rows whose largest score is at the label, to ``count`` all weights.
+def takes_counts(scores, labels, total, count, weights=None) -> bool:
+    """Tell whether there are kernels that count right predictions of these types and sizes."""
+    rows = len(scores)
+    floats = (total, count) if weights is None else (total, count, weights)
+    return (
+        takes(scores.dtype, 1, rows, scores.size // max(rows, 1)) and scores.size < shapes.MOST
+        and all(a.dtype.name == "float32" for a in floats) and labels.dtype.name != "float64"
+    )
 
-    Parameters
-    ----------
-    scores : array, shape (M, C), float32 or float16
-    labels : array, shape (M,), of numbers; or (M, C) like ``scores``, where the largest element is the class
-    total, count : array of one element, float32
-        The state of a metric; nothing is read back from the device.
-    weights : array, shape (M,), float32, optional
-    """
+
+def count_classes(scores, labels, total, count, weights=None):
+    """Launch what ``ReductionMixin.count_classes`` describes."""
     rows, columns = scores.shape
+    if labels.ndim == 2 and not np.can_cast(labels.dtype, scores.dtype):
+        labels = labels.argmax(axis=1)  # other numbers in the type of the scores might be the largest
     scores, weights = _contiguous(scores), _contiguous(weights)
     target = _contiguous(labels.astype(scores.dtype, copy=False)) if labels.ndim == 2 else None
     kinds = [None] * 3 if labels.ndim == 2 else by_type(labels)
@@ -120,27 +124,24 @@ def count_classes(scores, labels, total, count, weights=None):
     _kernel("count_classes", scores, pack)(
         blocks, THREADS, scores, target, *kinds, weights, parts, rows, columns, plan.group
     )
-    _add(parts, total, count, 1.0)
+    _add(parts, total, count, 1)
 
 
-def count_binary(scores, truth, total, count, threshold: float = 0.5, weights=None):
-    """As ``count_classes``, for scores that say yes above the threshold and truth of 0 and 1, of one shape.
-
-    Rows are samples, with one weight each; a sample counts as the mean of its elements.
-    """
-    inner = max(1, scores.size // max(len(scores), 1))
-    truth = _contiguous(truth.astype("float32", copy=False))
+def count_binary(scores, labels, total, count, threshold: float, weights=None):
+    """Launch what ``ReductionMixin.count_binary`` describes."""
+    threshold = float(scores.dtype.type(threshold))
+    labels = _contiguous(labels.astype("float32", copy=False))
     blocks = min(-(-scores.size // (THREADS * 4)), shapes.WAVES * launch.processors())
     parts = cupy.empty((2, blocks), "float32")
-    arrays = _contiguous(scores), truth, _contiguous(weights), parts
+    arrays = _contiguous(scores), labels, _contiguous(weights), parts
+    inner = scores.size // len(scores)
     _kernel("count_binary", scores, 1)(blocks, THREADS, *arrays, threshold, scores.size, inner)
-    _add(parts, total, count, 1.0 / inner)
+    _add(parts, total, count, inner)
 
 
-def _add(parts, total, count, scale: float) -> None:
-    if parts.size:
-        kernel = MODULE.kernel("add_counts", T="float", V=1)
-        kernel(1, THREADS, parts, total, count, parts.shape[1], scale)
+def _add(parts, total, count, inner: int) -> None:
+    kernel = MODULE.kernel("add_counts", T="float", V=1)
+    kernel(1, THREADS, parts, total, count, parts.shape[1], float(inner))
 
 
 def _contiguous(x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpukeras.tensor import to_array
 
-from .arrays import align, float_matches, pair, unequal
+from .arrays import align, float_matches, masked_weights, pair, unequal
 from .mean import MeanMetricWrapper
 
 
@@ -132,7 +132,32 @@ class Accuracy(MeanMetricWrapper):
         super().__init__(accuracy, name, dtype)
 
 
-class BinaryAccuracy(MeanMetricWrapper):
+class _CountedAccuracy(MeanMetricWrapper):
+    """An accuracy that a GPU counts by kernels: of matrices or less, with at most one weight per sample."""
+
+    _counts = True
+
+    def _counted(self, y_true, y_pred, sample_weight):
+        backend, labels, scores = pair(y_true, y_pred)
+        if not scores.ndim or not scores.size or self.total.backend is not backend:
+            return False
+        weights = masked_weights(sample_weight, getattr(y_pred, "_keras_mask", None), self.dtype, backend)
+        if weights is not None:
+            if weights.shape not in ((len(scores),), (len(scores), 1)):
+                return False
+            weights = weights.reshape(-1)
+        if not self._count(backend, labels, scores, self.total.array, self.count.array, weights):
+            return False
+        self.total.version += 1
+        self.count.version += 1
+        return True
+
+    def _count(self, backend, labels, scores, total, count, weights) -> bool:
+        """Let the backend count, unless the shapes are others than it takes."""
+        raise NotImplementedError
+
+
+class BinaryAccuracy(_CountedAccuracy):
     """How often predictions on the right side of a threshold meet labels of 0 and 1.
 
     Parameters
@@ -154,11 +179,18 @@ class BinaryAccuracy(MeanMetricWrapper):
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
         self.threshold = threshold
 
+    def _count(self, backend, labels, scores, total, count, weights):
+        labels, scores = align(labels, scores)
+        if labels.shape != scores.shape or not isinstance(self.threshold, (int, float)):
+            return False
+        backend.count_binary(scores, labels, total, count, self.threshold, weights)
+        return True
+
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold}
 
 
-class CategoricalAccuracy(MeanMetricWrapper):
+class CategoricalAccuracy(_CountedAccuracy):
     """How often the largest score is at the class of a one-hot label.
 
     Parameters
@@ -179,8 +211,14 @@ class CategoricalAccuracy(MeanMetricWrapper):
     def __init__(self, name="categorical_accuracy", dtype=None):
         super().__init__(categorical_accuracy, name, dtype)
 
+    def _count(self, backend, labels, scores, total, count, weights):
+        if scores.ndim != 2 or labels.shape != scores.shape:
+            return False
+        backend.count_classes(scores, labels, total, count, weights)
+        return True
 
-class SparseCategoricalAccuracy(MeanMetricWrapper):
+
+class SparseCategoricalAccuracy(_CountedAccuracy):
     """How often the largest score is at the class number given as label.
 
     Parameters
@@ -200,6 +238,12 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
 
     def __init__(self, name="sparse_categorical_accuracy", dtype=None):
         super().__init__(sparse_categorical_accuracy, name, dtype)
+
+    def _count(self, backend, labels, scores, total, count, weights):
+        if scores.ndim != 2 or labels.shape not in ((len(scores),), (len(scores), 1)):
+            return False
+        backend.count_classes(scores, labels.reshape(-1), total, count, weights)
+        return True
 
 
 class TopKCategoricalAccuracy(MeanMetricWrapper):

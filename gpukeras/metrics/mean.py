@@ -143,6 +143,8 @@ class MeanMetricWrapper(Mean):
     1.0
     """
 
+    _counts = False  # whether a GPU updates the state in fewer launches, where the arguments allow it
+
     def __init__(self, fn, name=None, dtype=None, **kwargs):
         super().__init__(name=name, dtype=dtype)
         self._fn = fn
@@ -150,11 +152,18 @@ class MeanMetricWrapper(Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]  # as Keras has it
         """Take a batch; a mask on ``y_pred`` counts as weights of zero and one."""
+        if self._counts and not isinstance(self.total.array, np.ndarray):
+            if self._counted(y_true, y_pred, sample_weight):
+                return
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         mask = getattr(y_pred, "_keras_mask", None)
         if mask is not None:
             sample_weight = Tensor(masked_weights(sample_weight, mask, self.dtype, y_pred.backend))
         self._take(values, sample_weight)
+
+    def _counted(self, y_true, y_pred, sample_weight) -> bool:
+        """Update the state without the values of single samples; tell whether that was possible."""
+        return False
 
     def get_config(self):
         config = super().get_config()

@@ -117,62 +117,83 @@ def state(gpu):
     return gpu.asarray(np.full((), 2, "float32")), gpu.asarray(np.full((), 3, "float32"))
 
 
-@pytest.mark.parametrize("labels", ["int32", "int64", "uint8", "float32", "float16", "dense"])
+@pytest.mark.parametrize("labels", ["int32", "int64", "uint8", "float32", "float16", "dense", "dense64"])
 @pytest.mark.parametrize("shape", [(1, 2), (37, 10), (300, 4), (3, 300)], ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_classes(gpu, shape, labels, weighted):
-    from gpukeras.kernels import reduction
-
     scores = RNG.integers(0, 6, shape).astype("float32")  # many ties: the first counts
     wanted = RNG.integers(0, min(shape[1], 4), shape[0])
-    truth = np.eye(shape[1], dtype="float32")[wanted] if labels == "dense" else wanted.astype(labels)
+    if labels.startswith("dense"):
+        truth = np.eye(shape[1], dtype="int64" if labels == "dense64" else "float32")[wanted]
+    else:
+        truth = wanted.astype(labels)
     weights = RNG.integers(0, 4, shape[0]).astype("float32") if weighted else np.ones(shape[0], "float32")
     total, count = state(gpu)
     given = gpu.asarray(weights) if weighted else None
-    reduction.count_classes(gpu.asarray(scores), gpu.asarray(truth), total, count, given)
+    gpu.count_classes(gpu.asarray(scores), gpu.asarray(truth), total, count, given)
     hits = scores.argmax(1) == wanted
     assert gpu.to_numpy(total) == 2 + (hits * weights).sum() and gpu.to_numpy(count) == 3 + weights.sum()
 
 
 def test_counting_waits_for_nothing(gpu, monkeypatch):
-    from gpukeras.kernels import launch, reduction
+    from gpukeras.kernels import launch
 
     monkeypatch.setattr(launch, "_debug", False)  # that would wait by itself
     scores, truth = gpu.asarray(np.eye(4, dtype="float32")), gpu.asarray(np.array([0, 1, 2, 0], "uint8"))
     total, count = state(gpu)
     with forbid_waiting():
-        reduction.count_classes(scores, truth, total, count)
-        reduction.count_binary(scores, scores, total, count)
+        gpu.count_classes(scores, truth, total, count)
+        gpu.count_binary(scores, scores, total, count, 0.5)
     assert gpu.to_numpy(total) == 2 + 3 + 4 and gpu.to_numpy(count) == 3 + 4 + 4
 
 
 def test_classes_of_scores_that_are_no_numbers(gpu):
-    from gpukeras.kernels import reduction
-
     nan, inf = np.nan, np.inf
     scores = np.array([[1, nan, inf], [-inf] * 3, [nan, 2, nan], [0, inf, inf]], "float32")
     total, count = state(gpu)
     labels = np.array([1, 0, 0, 1], "int32")
     assert (scores.argmax(1) == labels).all()
-    reduction.count_classes(gpu.asarray(scores), gpu.asarray(labels), total, count)
+    gpu.count_classes(gpu.asarray(scores), gpu.asarray(labels), total, count)
     assert gpu.to_numpy(total) == 6 and gpu.to_numpy(count) == 7
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 3), (2000, 1)], ids=str)
 def test_binary(gpu, shape, dtype):
-    from gpukeras.kernels import reduction
-
     scores = RNG.integers(0, 5, shape).astype(dtype) / 4
     truth = RNG.integers(0, 2, shape)
     weights = RNG.integers(0, 3, shape[0]).astype("float32")
     for given in (None, weights):
         total, count = state(gpu)
         arrays = gpu.asarray(scores), gpu.asarray(truth)
-        reduction.count_binary(*arrays, total, count, 0.5, None if given is None else gpu.asarray(given))
+        gpu.count_binary(*arrays, total, count, 0.5, None if given is None else gpu.asarray(given))
         each = (truth == (scores > 0.5)).mean(1) * (1 if given is None else given)
         np.testing.assert_allclose(gpu.to_numpy(total), 2 + each.sum(), 1e-6)
         assert gpu.to_numpy(count) == 3 + (shape[0] if given is None else given.sum())
+
+
+def test_binary_thresholds_are_of_the_type_of_the_scores(gpu):
+    scores = np.array([0.3, 0.3, 0.30029297], "float16")  # the second number above 0.3, as 0.3 is in float16
+    truth = np.array([0, 1, 1], "float32")
+    total, count = state(gpu)
+    gpu.count_binary(gpu.asarray(scores), gpu.asarray(truth), total, count, 0.3)
+    assert gpu.to_numpy(total) == 2 + 2 and gpu.to_numpy(count) == 3 + 3
+
+
+@pytest.mark.parametrize("scores, kind", [
+    ("float64", "float32"), ("float32", "float64"), ("int32", "float32"),
+])
+def test_other_types_are_counted_the_generic_way(gpu, scores, kind):
+    x, truth = RNG.integers(0, 6, (9, 4)).astype(scores), RNG.integers(0, 4, 9)
+    total, count = (gpu.asarray(np.zeros((), kind)) for _ in range(2))
+    weights = RNG.integers(0, 4, 9).astype(kind)
+    gpu.count_classes(gpu.asarray(x), gpu.asarray(truth), total, count, gpu.asarray(weights))
+    assert gpu.to_numpy(total) == ((x.argmax(1) == truth) * weights).sum()
+    assert total.dtype == kind and gpu.to_numpy(count) == weights.sum()
+    gpu.count_binary(gpu.asarray(x), gpu.asarray(x > 2), total, count, 2, gpu.asarray(weights))
+    assert gpu.to_numpy(count) == 2 * weights.sum()
+    gpu.count_classes(gpu.asarray(x[:0]), gpu.asarray(truth[:0]), total, count)
+    assert gpu.to_numpy(count) == 2 * weights.sum()
 
 
 # ---- layouts ----------------------------------------------------------------------------------------------

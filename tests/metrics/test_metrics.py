@@ -111,6 +111,58 @@ def test_nothing_waits_for_the_device(case, weights):
         np.testing.assert_allclose(found.numpy(), expected, rtol=2e-5, atol=1e-6)
 
 
+TIES = rng.integers(0, 3, (N, C)).astype("float32") / 2
+STEPS = rng.integers(0, 3, (N, 4, C)).astype("float32") / 2
+ACCURACIES = [
+    ("SparseCategoricalAccuracy", {}, LABELS, TIES), ("SparseCategoricalAccuracy", {}, LABELS[:, None], TIES),
+    ("SparseCategoricalAccuracy", {}, rng.integers(0, C, (N, 4)), STEPS),
+    ("CategoricalAccuracy", {}, ONE_HOT, TIES),
+    ("CategoricalAccuracy", {}, np.eye(C, dtype="float32")[rng.integers(0, C, (N, 4))], STEPS),
+    ("BinaryAccuracy", {}, BINARY, SCORES), ("BinaryAccuracy", {}, BINARY[:, 0], SCORES),
+    ("BinaryAccuracy", {"threshold": 0.25}, MULTI_HOT, TIES),
+    ("BinaryAccuracy", {"threshold": 1}, MULTI_HOT, TIES),
+    ("BinaryAccuracy", {}, rng.integers(0, 2, (N, 4, C)), STEPS),
+    ("BinaryAccuracy", {}, MULTI_HOT[:, None], STEPS),
+]
+
+
+@pytest.mark.parametrize("weights", ["none", "samples", "column", "number", "places", "mask"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name, settings, labels, scores", ACCURACIES)
+def test_accuracies_on_a_gpu_are_those_of_the_cpu(name, settings, labels, scores, dtype, weights):
+    scores, values = scores.astype(dtype), None
+    if weights in ("places", "mask") and scores.ndim < 3:
+        values = WEIGHTS if weights == "places" else (WEIGHTS > 0)
+    elif weights != "none":
+        shapes = {"samples": (N,), "column": (N, 1), "number": ()}
+        values = rng.integers(0, 3, shapes.get(weights, (N, 4))).astype("float32")
+
+    def state():
+        metric = getattr(metrics, name)(**settings)
+        for _ in range(2):
+            y, p, w = place(labels), place(scores), None if values is None else place(values)
+            if weights == "mask":
+                p._keras_mask, w = place(values > 0), None
+            metric.update_state(y, p, sample_weight=w)
+        return metric
+
+    expected = [v.numpy() for v in state().variables]
+    with fake_device():
+        with forbid_waiting():
+            metric = state()
+        for variable, want in zip(metric.variables, expected):
+            np.testing.assert_allclose(variable.numpy(), want, 1e-6)
+            assert variable.version == 2
+
+
+def test_a_gpu_counts_right_predictions_without_values_of_samples(monkeypatch):
+    with fake_device() as gpu:
+        metric = metrics.SparseCategoricalAccuracy()
+        monkeypatch.setattr(metric, "_fn", None)
+        metric.update_state(place(LABELS), place(TIES), sample_weight=place(WEIGHTS))
+        assert float(metric.count.numpy()) == WEIGHTS.sum() and gpu.owns(metric.total.array)
+
+
 def test_confusion_counts_by_hand(backend):
     y, p = place(np.array([1, 1, 0, 0, 1])), place(np.array([0.9, 0.5, 0.7, 0.1, 0.2], "float32"))
     w = place(np.array([1, 2, 3, 4, 5], "float32"))
