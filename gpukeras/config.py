@@ -146,10 +146,11 @@ def get_threads() -> int:
 
 
 def explain(model=None) -> str:
-    """Say how training steps run, and why not faster.
+    """Say how steps of training and evaluation run, and why not faster.
 
-    A step that is made of this library's parts is recorded after a few ordinary ones and then replayed, on a
-    GPU as a CUDA graph. What cannot be recorded runs as it stands, more slowly and with the same results.
+    A step of training that is made of this library's parts is recorded after a few ordinary ones and then
+    replayed; on a GPU, where those of evaluation are as well, as a CUDA graph. What cannot be recorded runs
+    as it stands, more slowly and with the same results.
 
     Parameters
     ----------
@@ -159,8 +160,8 @@ def explain(model=None) -> str:
     Returns
     -------
     str
-        A few lines that show themselves as text: for each model the shapes of batches that it was trained on,
-        and how steps on them run, with the reason where they are ordinary ones.
+        A few lines that show themselves as text: for each model the shapes of the batches that came, and how
+        steps on them run, with the reason where they are ordinary ones.
 
     Examples
     --------

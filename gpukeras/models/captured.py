@@ -32,12 +32,14 @@ COMPILED: weakref.WeakSet = weakref.WeakSet()  # models, for ``explain``
 
 
 class CapturedStep:
-    """A stand-in for ``model.train_step`` that replays recorded steps where it can.
+    """A stand-in for ``model.train_step`` or ``test_step`` that replays recorded steps where it can.
 
     Parameters
     ----------
     model : Model
-        Compiled; its ``train_step`` is the library's.
+        Compiled; the step is the library's own.
+    evaluation : bool
+        Whether it is ``test_step``: recorded on a GPU only.
 
     Attributes
     ----------
@@ -51,8 +53,9 @@ class CapturedStep:
         What was the matter with a batch that has no shape to record.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, evaluation=False):
         self.model = model
+        self.evaluation = evaluation
         self.memory = None  # of the device, for all graphs of this model
         self.programs: dict = {}
         self.latest: Replay | None = None
@@ -66,7 +69,7 @@ class CapturedStep:
         self.latest = None
 
     def __reduce__(self):
-        return CapturedStep, (self.model,)  # a copy of a model records for itself
+        return CapturedStep, (self.model, self.evaluation)  # a copy of a model records for itself
 
     def __call__(self, data):
         found = self.latest
@@ -75,7 +78,7 @@ class CapturedStep:
         key = _signature(data)
         if type(key) is str:
             self.odd = key
-            return self.model.train_step(data)
+            return self._ordinary(data)
         found = self.programs.get(key, 0)
         if isinstance(found, Replay):
             if not found.valid():
@@ -92,7 +95,10 @@ class CapturedStep:
                 logs = self._record(key, data)
                 if logs is not None:
                     return logs
-        return self.model.train_step(data)
+        return self._ordinary(data)
+
+    def _ordinary(self, data):
+        return self.model.test_step(data) if self.evaluation else self.model.train_step(data)
 
     def _count(self, key, times: int) -> None:
         if times == 1 and len(self.programs) >= SEEN:  # every batch has a shape of its own, or nearly so
@@ -103,8 +109,8 @@ class CapturedStep:
         return sum(isinstance(found, Replay) for found in self.programs.values())
 
     def _record(self, key, data):
-        """Record a step; return its logs if it was trained on the way."""
-        problem = hindrance(self.model)
+        """Record a step; return its logs if it was made on the way."""
+        problem = hindrance(self.model, self.evaluation)
         try:
             if problem is None:
                 self.programs[key], logs = self._recorded(data)
@@ -115,7 +121,7 @@ class CapturedStep:
         return None
 
     def _recorded(self, data) -> tuple:
-        """Return a record of the step and, if it was trained on the way, its logs."""
+        """Return a record of the step and, if it was made on the way, its logs."""
         backend = backends.current()
         if backend is backends.CPU:
             from gpukeras.models.program_step import record
@@ -125,7 +131,7 @@ class CapturedStep:
 
         if self.memory is None:
             self.memory = backend.graph_memory()
-        return capture(self.model, data, self.memory), None
+        return capture(self.model, data, self.memory, self.evaluation), None
 
     def _prove(self, key, found, data):
         problem, logs = found.prove(data)
@@ -175,13 +181,14 @@ def _of_tensor(leaf):
 
 
 # ---- what may be recorded -------------------------------------------------------------------------------
-def hindrance(model) -> str | None:
-    """Return why the step of ``model`` may not be recorded on the current device, or ``None``."""
+def hindrance(model, evaluation=False) -> str | None:
+    """Return why a step of ``model`` may not be recorded on the current device, or ``None``."""
     from gpukeras.models.model import Model
     from gpukeras.models.training import Trainer
 
     cls, backend = type(model), backends.current()
-    for name in ("train_step", "compute_loss", "compute_metrics", "get_metrics_result", "metrics"):
+    step = "test_step" if evaluation else "train_step"
+    for name in (step, "compute_loss", "compute_metrics", "get_metrics_result", "metrics"):
         if getattr(cls, name) is not getattr(Trainer, name):
             return f"{cls.__name__} has a {name} of its own"
     if model.run_eagerly:
@@ -194,10 +201,11 @@ def hindrance(model) -> str | None:
         return f"{backend.name} captures no graphs"
     if any(v.backend is not backend for v in model._trained_variables()):
         return f"its weights do not lie on {backend.name}"
-    if model.optimizer.may_overflow:
-        return f"{type(model.optimizer).__name__} looks at every gradient from the host"
-    if not is_own(model.optimizer):
-        return f"the optimizer {type(model.optimizer).__name__} is not of this library"
+    optimizer = type(model.optimizer)
+    if optimizer.may_overflow and not evaluation:
+        return f"{optimizer.__name__} looks at every gradient from the host"
+    if not is_own(optimizer) and not evaluation:
+        return f"the optimizer {optimizer.__name__} is not of this library"
     if model._extra_losses:
         return "add_loss was called on it"
     for layer in model._flatten_layers():
@@ -271,7 +279,7 @@ class Explanation(str):
 
 
 def explain(model=None) -> Explanation:
-    """Say how the training steps of one model, or of all that are compiled, run: see ``config.explain``."""
+    """Say how the steps of one model, or of all that are compiled, run: see ``config.explain``."""
     backend = backends.current()
     name = "the CPU" if backend is backends.CPU else backend.describe()
     lines = [f"new arrays go to {backend.name}: {name}"]
@@ -286,11 +294,16 @@ def explain(model=None) -> Explanation:
 def _explained(model) -> list[str]:
     if not model.compiled:
         return [f"{model.name}: not compiled"]
-    step = model._captured
-    if step is None or not (step.programs or step.odd):
+    both = model._captured, model._captured_evaluation
+    steps = [step for step in both if step is not None and (step.programs or step.odd)]
+    if not steps:
         problem = hindrance(model) if model.built else None
         return [f"{model.name}: " + (f"ordinary steps, as {problem}" if problem else "not trained yet")]
-    lines = [f"{model.name}: training steps"]
+    return [line for step in steps for line in _of_step(step)]
+
+
+def _of_step(step) -> list[str]:
+    lines = [f"{step.model.name}: {'evaluation' if step.evaluation else 'training'} steps"]
     for key, found in list(step.programs.items())[:SHOWN]:
         shapes = ", ".join(f"{entry[0]} {np.dtype(entry[1])}" for entry in key if _is_entry(entry))
         lines.append(f"  {shapes}: {_told(found, step._recorded_shapes() >= MOST)}")

@@ -1,4 +1,4 @@
-"""The training step as a graph of the device: captured once, launched once per batch.
+"""Steps of training and evaluation as graphs of the device: captured once, launched once per batch.
 
 A launch repeats the same work on the same memory. So batches are gathered into arrays that stay, what varies
 (learning rate, counter, positions of random sequences, losses and metrics) lives on the device, and nothing
@@ -13,23 +13,62 @@ import numpy as np
 
 from gpukeras import backends, random, tensor, tree
 from gpukeras.backends.program import CannotRecord
+from gpukeras.callbacks.logs import Logs
 from gpukeras.models.replay import Replay, changed_variables, described
 from gpukeras.sparse import RowTensor
 from gpukeras.tensor import Tensor
 from gpukeras.utils.structures import unpack_x_y_sample_weight
 
 
-class GraphStep(Replay):
+class Graph(Replay):
     """One captured step for one batch shape.
 
-    Attributes
+    Parameters
     ----------
+    model : Model
+    inputs : list of array
+    work : _Work
+        What was captured.
     graph : object
         ``graph.launch()`` repeats it.
     memory
         Where its results lie.
+
+    Attributes
+    ----------
     arrays : list of (Variable, array)
         What the graph reads and writes besides: kept, as it keeps no array by itself.
+    """
+
+    def __init__(self, model, inputs, work, graph, memory):
+        super().__init__(model, inputs, work.gradients, work.plan)
+        self.graph = graph
+        self.memory = memory
+        self.arrays = [(v, v.array) for v in _variables(model)]
+        self.noise = work.noise
+
+    def in_place(self) -> bool:
+        """Tell whether all variables still are where they were."""
+        return all(v.array is array for v, array in self.arrays)
+
+    def run(self, data):
+        for place, part in zip(self.inputs, leaves(data)):
+            if part.array is not place:
+                place[...] = part.array
+        self.graph.launch()
+
+    def generators(self):
+        return [(backend, generator) for _, backend, generator in self.noise]
+
+    def describe(self):
+        return "captured as a graph"
+
+
+class GraphStep(Graph):
+    """A captured step of training.
+
+    Attributes
+    ----------
     rates : Rates or None
         The learning rate on the device, where the update is in the graph.
     """
@@ -37,12 +76,8 @@ class GraphStep(Replay):
     counted = True
 
     def __init__(self, model, inputs, work, graph, memory):
-        super().__init__(model, inputs, work.gradients, work.plan)
-        self.graph = graph
-        self.memory = memory
+        super().__init__(model, inputs, work, graph, memory)
         self.rates = work.rates
-        self.arrays = [(v, v.array) for v in _variables(model)]
-        self.noise = work.noise
 
     def valid(self):
         """Tell whether all memory still is where it was, and noise comes from the same sequences."""
@@ -55,27 +90,38 @@ class GraphStep(Replay):
         model, optimizer = self.model, self.optimizer
         if optimizer is not model.optimizer or self.variables is not model._variables_trained:
             return False
-        if any(v.array is not array for v, array in self.arrays):
+        if not self.in_place():
             return False
         if self.plan is not None and optimizer.plan_to_record(whole=True) is not self.plan:
             return False
         self.layout = tensor.layout_version
         return self.plan is None or optimizer._layout == self.layout
 
-    def run(self, data):
-        for place, part in zip(self.inputs, leaves(data)):
-            if part.array is not place:
-                place[...] = part.array
-        self.graph.launch()
-
     def write_rate(self):
         self.rates.write()
 
-    def generators(self):
-        return [(backend, generator) for _, backend, generator in self.noise]
-
     def describe(self):
-        return "captured as a graph" + (", without the optimizer" if self.plan is None else "")
+        return super().describe() + (", without the optimizer" if self.plan is None else "")
+
+
+class EvaluationGraph(Graph):
+    """A captured step of evaluation."""
+
+    def valid(self):
+        """Tell whether all memory still is where it was."""
+        if self.layout != tensor.layout_version:
+            if not self.in_place():
+                return False
+            self.layout = tensor.layout_version
+        return True
+
+    def step(self, data):
+        self.run(data)
+        self.replays += 1
+        return Logs(self.model._results)
+
+    def _ordinary(self, data):
+        return [], self.model.test_step(data)
 
 
 class Rates:
@@ -121,7 +167,7 @@ def leaves(data) -> list:
 
 
 class _Work:
-    """What is captured: a step on arrays that stay.
+    """What is captured: a step of training on arrays that stay.
 
     Attributes
     ----------
@@ -165,6 +211,21 @@ class _Work:
             self.gradients = [Tensor(view) for _, view in sorted(self.plan.copies, key=lambda c: c[0])]
 
 
+class _Evaluation(_Work):
+    """A step of evaluation on arrays that stay."""
+
+    def __init__(self, model, data):
+        self.model, self.data = model, data
+        self.gradients, self.noise = [], []
+        self.plan = self.rates = None
+
+    def __call__(self):
+        with random.noticed() as drawn:
+            self.model.test_step(self.data)
+        if drawn:
+            raise CannotRecord("noise is drawn in evaluation")
+
+
 def _odd(gradients, variables) -> str:
     for gradient, variable in zip(gradients, variables):
         if gradient is None:
@@ -174,14 +235,14 @@ def _odd(gradients, variables) -> str:
     return "there is nothing to train"
 
 
-def capture(model, data, memory) -> GraphStep:
-    """Capture the step for batches like ``data``; nothing is trained.
+def capture(model, data, memory, evaluation=False) -> Graph:
+    """Capture the step for batches like ``data``; nothing is trained or measured.
 
     Parameters
     ----------
     model : Model
     data : tensor or structure of tensors
-        A batch as ``train_step`` takes it.
+        A batch as ``train_step`` and ``test_step`` take it.
     memory
         Of the backend, for what the step computes.
 
@@ -196,7 +257,7 @@ def capture(model, data, memory) -> GraphStep:
     batch = tree.pack_sequence_as(data, copies)
     versions = [(v, v.version) for v in (*_variables(model), *optimizer.variables)]
     try:
-        work = _Work(model, batch)
+        work = _Evaluation(model, batch) if evaluation else _Work(model, batch)
         graph = backend.capture(work, memory)
     except Exception as error:
         raise CannotRecord(str(error) if isinstance(error, CannotRecord) else described(error)) from error
@@ -204,7 +265,7 @@ def capture(model, data, memory) -> GraphStep:
         for variable, version in versions:
             variable.version = version
         optimizer.__dict__["_placed"] = False
-    return GraphStep(model, inputs, work, graph, memory)
+    return (EvaluationGraph if evaluation else GraphStep)(model, inputs, work, graph, memory)
 
 
 def _variables(model) -> list:

@@ -89,7 +89,7 @@ class Replay:
         return Logs(model._results)
 
     def prove(self, data) -> tuple:
-        """Train on one batch in the ordinary way, and find out whether a replay does the same.
+        """Make one ordinary step, and find out whether a replay does the same.
 
         Returns
         -------
@@ -97,12 +97,12 @@ class Replay:
             Why it does not.
         logs : mapping
         """
-        model, memory, generators = self.model, self._memory(), self.generators()
+        memory, generators = self._memory(), self.generators()
         try:
             before = [a.copy() for _, a in memory]
             draws = [backend.generator_state(g) for backend, g in generators]
         except MemoryError:
-            return "there is no memory to check a replay with", model.train_step(data)
+            return "there is no memory to check a replay with", self._ordinary(data)[1]
         problem, replayed = None, []
         try:
             if self.plan is not None:
@@ -115,17 +115,23 @@ class Replay:
             array[...] = value
         for (backend, generator), value in zip(generators, draws):
             backend.set_generator_state(generator, value)
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
-        y_pred, gradients = model._differentiate(x, y, sample_weight)
-        kept = [(f"the gradient of {v.path}", g.array.copy()) for v, g in zip(self.variables, gradients)]
-        model.optimizer.apply(gradients, self.variables)
-        model.compute_metrics(x, y, y_pred, sample_weight)
+        kept, logs = self._ordinary(data)
         if problem is None:
             expected = memory + kept if self.gradients else memory
             names = _differing(expected, replayed)
             problem = f"a replay differs from an ordinary step in {', '.join(names[:3])}" if names else None
         self.proven = problem is None
-        return problem, model.get_metrics_result()
+        return problem, logs
+
+    def _ordinary(self, data) -> tuple:
+        """Make an ordinary step; return the gradients, as pairs of name and array, and the logs."""
+        model = self.model
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred, gradients = model._differentiate(x, y, sample_weight)
+        kept = [(f"the gradient of {v.path}", g.array.copy()) for v, g in zip(self.variables, gradients)]
+        model.optimizer.apply(gradients, self.variables)
+        model.compute_metrics(x, y, y_pred, sample_weight)
+        return kept, model.get_metrics_result()
 
     def _memory(self) -> list:
         """Return all that a step changes, gradients aside: pairs of name and array."""

@@ -53,6 +53,7 @@ class Trainer(Layer):
         """Forget which variables are trained: asked anew at the next step."""
         self._variables_trained: list[Variable] | None = None
         self._captured: Any = None  # a CapturedStep once training has begun
+        self._captured_evaluation: Any = None  # the same for evaluation on a GPU
         self._regularized = False  # whether any of them has a regularizer
 
     # ---- compile -------------------------------------------------------------------------------------
@@ -209,6 +210,17 @@ class Trainer(Layer):
 
             self._captured = CapturedStep(self)
         return self._captured
+
+    def _evaluation_function(self):
+        """Return what evaluates a batch: ``test_step``, or on a GPU what replays it."""
+        own = type(self).test_step is not Trainer.test_step
+        if self.run_eagerly or own or config.numerics_checked() or backends.current() is backends.CPU:
+            return self.test_step
+        if self._captured_evaluation is None:
+            from gpukeras.models.captured import CapturedStep
+
+            self._captured_evaluation = CapturedStep(self, evaluation=True)
+        return self._captured_evaluation
 
     def test_step(self, data):
         """Evaluate one batch; returns the metrics so far."""
@@ -476,10 +488,11 @@ class Trainer(Layer):
         runner.on_test_begin()
         logs: Mapping = {}
         step = 0
+        test_step = self._evaluation_function()
         with autograd.no_recording():
             for step, data in enumerate(source, 1):
                 runner.on_test_batch_begin(step - 1)
-                logs = _flat(self.test_step(pack_x_y_sample_weight(*data)))
+                logs = _flat(test_step(pack_x_y_sample_weight(*data)))
                 runner.on_test_batch_end(step - 1, logs)
                 if self.stop_evaluating:
                     break
@@ -547,7 +560,8 @@ class Trainer(Layer):
         """Return the loss and metrics of one batch, in test mode."""
         self._need_compile("test_on_batch")
         with autograd.no_recording():
-            return self._on_batch(self.test_step, x, y, sample_weight, None, return_dict, reset_metrics)
+            step = self._evaluation_function()
+            return self._on_batch(step, x, y, sample_weight, None, return_dict, reset_metrics)
 
     def _on_batch(self, step, x, y, sample_weight, class_weight, return_dict, reset_metrics):
         if reset_metrics:

@@ -16,7 +16,7 @@ import gpukeras as keras
 from gpukeras import backends, tree
 from gpukeras.models import captured
 from gpukeras.models.data import make_source, one_batch
-from gpukeras.models.graph_step import GraphStep
+from gpukeras.models.graph_step import EvaluationGraph, GraphStep
 from gpukeras.utils.structures import pack_x_y_sample_weight
 
 pytestmark = pytest.mark.skipif(bool(emulator.missing()), reason=f"kernels: {emulator.missing()}")
@@ -296,6 +296,39 @@ def test_lengths_of_sequences(gpu):
     for length in (5, 7, 5):
         model.fit(rng.standard_normal((16, length, 3)), np.zeros((16, 1)), batch_size=8, epochs=4, verbose=0)
     assert sorted(g.inputs[0].shape for g in graphs(model)) == [(8, 5, 3), (8, 7, 3)]
+
+
+@pytest.mark.parametrize("case", ["dropout", "batch normalization", "words", "several inputs", "curves"])
+def test_evaluation(gpu, case):
+    build, data, _ = CASES[case]
+    x, y = data()
+    found = []
+    for eager in (True, False):
+        model, history = train(build, x, y, eager=eager, validation_data=(x, y), epochs=3)
+        losses = [history["val_loss"], model.evaluate(x, y, batch_size=8, verbose=0)]
+        model.set_weights([w * 0.5 for w in model.get_weights()])
+        losses.append(model.evaluate(x, y, batch_size=8, verbose=0))
+        found.append(losses)
+    for expected, values in zip(*found):
+        np.testing.assert_allclose(values, expected, rtol=1e-5)
+    step = model._captured_evaluation
+    replayed = [g for g in step.programs.values() if isinstance(g, EvaluationGraph) and g.proven]
+    assert replayed[0].replays > 1, captured.explain(model)
+    assert f"{model.name}: evaluation steps" in keras.config.explain(model).splitlines()
+    (batch,) = make_source(x, y, batch_size=8, steps=1)
+    before = replayed[0].replays, state.uploads
+    with forbid_waiting():
+        assert step(pack_x_y_sample_weight(*batch)).pending
+    assert (replayed[0].replays, state.uploads) == (before[0] + 1, before[1])
+
+
+def test_evaluation_of_a_users_model_runs_as_it_stands(gpu):
+    x, _ = table()
+    model, _ = train(lambda: line(MyDense(2)), x, x[:, :1], epochs=1)
+    for _ in range(4):
+        model.test_on_batch(x, x[:, :1])
+    (reason,) = model._captured_evaluation.programs.values()
+    assert "code of yours" in reason
 
 
 def test_generators_of_batches(gpu):
