@@ -62,7 +62,7 @@ convolution_backward_first(const T* __restrict__ x, const T* __restrict__ dy, co
     for (int m = warp; m < M; m += WARPS) {
       Corner row_of = shared.reaches[m];
       Reach reach = {row_of.offset, row_of.d, row_of.h, row_of.w};
-      float value = row + m == taps && some ? 1.f : 0.f;  // the bias, where there is one
+      float value = row + m == taps ? 1.f : 0.f;  // the bias, where there is one
       if (inside(g, corner, reach)) value = number(x[corner.offset + group * inner + reach.offset]);
       shared.a[m][lane] = value;
     }
