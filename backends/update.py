@@ -367,7 +367,7 @@ class NumpyUpdateMixin(UpdateMixin):
         def part(start, stop):
             rule(self, *[None if a is None else a[start:stop] for a in arrays], **settings)
 
-        threads.share(part, arrays[0].size, arrays[0].size * 8e-10, block=1024)
+        threads.share(part, arrays[0].size, arrays[0].size * 1.3e-9, block=1024)
 
     def _decay(self, state, keep, value, gain, t, square=False):
         if state.size < self._one_pass:
