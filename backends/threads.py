@@ -28,6 +28,7 @@ from . import blas
 from .program import noted_whole
 
 WORTH = 5e-4  # seconds of work on one thread below which whole steps were slower with it split
+HEAD_START = 5e-5  # seconds until another thread is awake
 LIMIT = 16  # threads used by default at most: more Python threads stand in each other's way
 OWN_VARIABLE = "GPUKERAS_NUM_THREADS"
 OTHER_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -85,7 +86,7 @@ def _cores() -> int:
 
 # ---- running parts side by side -------------------------------------------------------------------------
 def split(count: int, seconds: float, least: int = 1, finer: int = 1) -> list[tuple[int, int]]:
-    """Return bounds (start, stop) that divide ``count`` items evenly.
+    """Return bounds (start, stop) that divide ``count`` items about evenly.
 
     The bounds depend on nothing but the arguments and the number of threads, so results are repeatable.
 
@@ -102,7 +103,9 @@ def split(count: int, seconds: float, least: int = 1, finer: int = 1) -> list[tu
     parts = 1
     if seconds >= WORTH and may_split():
         parts = max(1, min(get_threads() * finer, count // max(1, least), int(seconds / (WORTH / 2))))
-    bounds = [count * i // parts for i in range(parts + 1)]
+    # Where each thread has one part, the caller's is larger, as it begins at once and need not wait then.
+    lead = min(0.1, HEAD_START / seconds) if parts > 1 and finer == 1 else 0
+    bounds = [0, *(int(count * (lead + (1 - lead) * i / parts)) for i in range(1, parts)), count]
     return list(zip(bounds, bounds[1:]))
 
 

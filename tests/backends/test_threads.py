@@ -100,6 +100,8 @@ def test_a_wrong_environment_variable_is_named(monkeypatch, value):
 @pytest.mark.parametrize("count, seconds, least, finer, lengths", [
     (10, 1.0, 1, 1, [5, 5]),
     (11, 1.0, 1, 2, [2, 3, 3, 3]),
+    (1000, 1e-3, 1, 1, [525, 475]),  # the caller begins 50 microseconds before the other thread
+    (1000, 1e-3, 1, 2, [250, 250, 250, 250]),
     (10, threads.WORTH / 2, 1, 1, [10]),
     (10, 1.0, 6, 1, [10]),
     (1, 1.0, 1, 1, [1]),
