@@ -156,7 +156,7 @@ def clip_each(g, bounds: tuple, limit: float) -> None:
     MODULE.kernel("clip_pieces")(count, THREADS, g, table, sums, packed, limit)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.cache  # for good: captured graphs read these tables
 def _pieces(bounds: tuple, device: int):
     """Return start, stop, first piece of its part and their number, for every piece of all parts."""
     rows: list[tuple] = []

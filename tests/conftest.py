@@ -37,24 +37,16 @@ def pytest_runtest_setup(item):
         pytest.skip(f"NVRTC: {problem}")
 
 
-def pytest_collection_modifyitems(config, items):
-    """Keep a part of the cases on the stand-in for a GPU; GPUKERAS_TEST_GENERIC=1 runs all of them."""
-    if os.environ.get("GPUKERAS_TEST_GENERIC") or any("[" in argument for argument in config.args):
-        return
-    seen: dict = {}
-    kept, left_out = [], []
-    for item in items:
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        if params.get("backend") is not _GENERIC:
-            kept.append(item)
-            continue
-        number = seen[item.function] = seen.get(item.function, -1) + 1
-        (kept if number < 3 or number % 4 == 0 else left_out).append(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+def pytest_generate_tests(metafunc):
+    """Run the tests of layers, models and what belongs to them on the GPU as well, or on its stand-in."""
+    room = metafunc.definition.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+    once = any(metafunc.definition.get_closest_marker(name) for name in ("cpu", "parity", "data", "gpu"))
+    if room in TWICE and not once and not {"backend", "tier"} & set(metafunc.fixturenames):
+        metafunc.parametrize("_start", ["cpu", "gpu" if _gpu_problem() is None else _GENERIC], indirect=True)
 
 
+# Rooms whose tests run twice; what they say of the CPU alone is marked ``cpu``.
+TWICE = {"layers", "losses", "metrics", "models", "optimizers", "test_losses.py"}
 # "generic": our CuPy backend on a stand-in for CuPy, whose arrays refuse what a GPU would refuse.
 _GENERIC = "generic"
 
@@ -62,15 +54,18 @@ _GENERIC = "generic"
 @pytest.fixture(params=["cpu", _GENERIC, pytest.param("gpu", marks=pytest.mark.gpu)])
 def backend(request):
     """Run the test on each device: new arrays are made there."""
-    if request.param == "generic":
-        _need_emulator()
-        from support.fake_device import fake_device
-
-        with fake_device() as found:
-            yield found
-        return
-    with backends.device_scope(request.param) as found:
+    with _device(request.param) as found:
         yield found
+
+
+def _device(name: str):
+    """Return a ``with`` block in which new arrays are made on a device, or on the stand-in for a GPU."""
+    if name != _GENERIC:
+        return backends.device_scope(name)
+    _need_emulator()
+    from support.fake_device import fake_device
+
+    return fake_device()
 
 
 @pytest.fixture(params=["fast", "check"])
@@ -101,12 +96,12 @@ def _need_emulator() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _cpu_and_seeds():
-    """Start every test on the CPU with the same random state, whatever ran before."""
+def _start(request):
+    """Start every test with the same random state, whatever ran before, on the CPU if not said otherwise."""
     random.seed(0)
     np.random.seed(0)
     set_seed(0)
-    with backends.device_scope("cpu"):
+    with _device(getattr(request, "param", "cpu")):
         yield
 
 

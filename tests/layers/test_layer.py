@@ -155,6 +155,7 @@ def test_layers_in_attributes_lists_and_dictionaries(backend):
     assert all(g is not None for g in tape.gradient(y, layer.trainable_weights))
 
 
+@pytest.mark.cpu  # names without a number are given once
 def test_add_weight_of_every_era():
     class Eras(layers.Layer):
         def build(self, input_shape):

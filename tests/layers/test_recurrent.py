@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from support.checks import tensor_here
 from support.layer_checks import check_layer
 
 import gpukeras as keras
 from gpukeras import autograd, layers, ops
 from gpukeras.layers import recurrent_fused
-from gpukeras.tensor import Tensor
 
 N, T, D, U = 3, 4, 2, 5
 FUSED = {"SimpleRNN": layers.SimpleRNN, "GRU": layers.GRU, "LSTM": layers.LSTM}
@@ -86,8 +86,8 @@ def test_rnn_around_a_cell(backend, cell):
 # ---- single steps and fused steps agree ----------------------------------------------------------------
 def _results(layer, x, mask=None, training=None, **kwargs):
     """Outputs and gradients of everything, as NumPy arrays."""
-    x = Tensor(x.copy())
-    starts = [Tensor(s.copy()) for s in kwargs.pop("initial_state", [])]
+    x = tensor_here(x.copy())
+    starts = [tensor_here(s.copy()) for s in kwargs.pop("initial_state", [])]
     if starts:
         kwargs["initial_state"] = starts
     with autograd.GradientTape() as tape:
@@ -95,7 +95,7 @@ def _results(layer, x, mask=None, training=None, **kwargs):
         outputs = layer(x, mask=mask, training=training, **kwargs)
         outputs = list(outputs) if isinstance(outputs, tuple) else [outputs]
     rng = np.random.default_rng(5)
-    seeds = [Tensor(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+    seeds = [tensor_here(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
     grads = tape.gradient(outputs, [x, *starts, *layer.trainable_weights], seeds)
     return [t.numpy() for t in (*outputs, *grads)]
 
@@ -165,7 +165,7 @@ def test_activation_objects_run_step_by_step():
 
 @each
 def test_second_order_by_unrolling(name):
-    x = Tensor(_data())
+    x = tensor_here(_data())
     layer = FUSED[name](U, unroll=True, dtype="float64")
     with autograd.GradientTape() as outer:
         outer.watch(x)
@@ -177,7 +177,7 @@ def test_second_order_by_unrolling(name):
     way = _data(seed=9)
     ends = []
     for step in (1e-5, -1e-5):
-        moved = Tensor(x.numpy() + step * way)
+        moved = tensor_here(x.numpy() + step * way)
         with autograd.GradientTape() as tape:
             tape.watch(moved)
             y = ops.sum(layer(moved) ** 2)
@@ -495,7 +495,7 @@ def test_masks_of_higher_rank_count_where_any_element_does():
     layer = layers.GRU(U, return_sequences=True)
     wide = np.stack([MASK, np.zeros_like(MASK)], axis=-1)
     np.testing.assert_array_equal(layer(x, mask=wide).numpy(), layer(x, mask=MASK).numpy())
-    np.testing.assert_array_equal(layer.call(Tensor(x), mask=MASK).numpy(), layer(x, mask=MASK).numpy())
+    np.testing.assert_array_equal(layer.call(tensor_here(x), mask=MASK).numpy(), layer(x, mask=MASK).numpy())
 
 
 def test_nested_states_may_be_given_flat():
@@ -507,7 +507,7 @@ def test_nested_states_may_be_given_flat():
 
 
 def test_initial_state_for_inputs_as_in_keras_2():
-    states = layers.LSTM(U).get_initial_state(Tensor(_data()))
+    states = layers.LSTM(U).get_initial_state(tensor_here(_data()))
     assert [s.shape for s in states] == [(N, U), (N, U)]
 
 
@@ -599,9 +599,10 @@ def _compare(real_keras, name, kwargs, mask):
 
 
 def _results_with(layer, x, states, mask, seeds):
-    x, states = Tensor(x), [Tensor(s) for s in states]
+    x, states = tensor_here(x), [tensor_here(s) for s in states]
     with autograd.GradientTape() as tape:
         tape.watch([x, *states])
         outputs = layer(x, initial_state=states, mask=mask)
-    grads = tape.gradient(list(outputs), [x, *states, *layer.trainable_weights], [Tensor(s) for s in seeds])
+    seeds = [tensor_here(s) for s in seeds]
+    grads = tape.gradient(list(outputs), [x, *states, *layer.trainable_weights], seeds)
     return [t.numpy() for t in (*outputs, *grads)]

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support.checks import tensor_here
 from support.layer_checks import check_layer
 
 import gpukeras as keras
 from gpukeras import autograd, layers
-from gpukeras.tensor import Tensor
 
 N, T, D, U = 3, 4, 2, 5
 MASK = np.array([[1, 1, 1, 1], [0, 1, 1, 0], [1, 0, 0, 1]], bool)
@@ -74,8 +74,8 @@ def test_bidirectional_is_two_layers(cls, mode, mask):
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("state", [False, True])
 def test_bidirectional_masks(mode, sequences, state):
-    x = Tensor(_data())
-    x._keras_mask = Tensor(MASK)
+    x = tensor_here(_data())
+    x._keras_mask = tensor_here(MASK)
     inner = layers.GRU(U, return_sequences=sequences, return_state=state)
     layer = layers.Bidirectional(inner, merge_mode=mode)
     found = layer(x)
@@ -224,8 +224,8 @@ def test_time_distributed_masks():
     mask = np.ones((N, T, 6), bool)
     mask[0, 1] = False
     mask[:, :, 4:] = False
-    x = Tensor(_data(N, T, 6, D))
-    x._keras_mask = Tensor(mask)
+    x = tensor_here(_data(N, T, 6, D))
+    x._keras_mask = tensor_here(mask)
     inner = layers.GRU(U)
     y = layers.TimeDistributed(inner)(x)
     np.testing.assert_array_equal(y._keras_mask.numpy(), mask.any(-1))
@@ -293,7 +293,7 @@ def test_bidirectional_parity(real_keras, cls, mode, kwargs, mask):
 
 def test_gradient_through_both_directions():
     layer = layers.Bidirectional(layers.LSTM(U, return_sequences=True))
-    x = Tensor(_data())
+    x = tensor_here(_data())
     with autograd.GradientTape() as tape:
         tape.watch(x)
         y = layer(x)

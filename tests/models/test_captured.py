@@ -7,7 +7,7 @@ import gpukeras as keras
 from gpukeras import backends
 from gpukeras.models.program_step import Program
 
-pytestmark = pytest.mark.skipif(keras.config.get_device() != "cpu", reason="steps are recorded on the CPU")
+pytestmark = pytest.mark.cpu
 layers = keras.layers
 
 

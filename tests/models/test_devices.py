@@ -9,6 +9,8 @@ from gpukeras import backends, layers, optimizers
 from gpukeras.models.data import make_source
 from gpukeras.tensor import Tensor
 
+pytestmark = pytest.mark.cpu
+
 
 def mlp(noise=1.0):
     model = keras.Sequential([

@@ -19,7 +19,10 @@ from gpukeras.models.data import make_source, one_batch
 from gpukeras.models.graph_step import EvaluationGraph, GraphStep
 from gpukeras.utils.structures import pack_x_y_sample_weight
 
-pytestmark = pytest.mark.skipif(bool(emulator.missing()), reason=f"kernels: {emulator.missing()}")
+pytestmark = [
+    pytest.mark.cpu,  # every test chooses its device
+    pytest.mark.skipif(bool(emulator.missing()), reason=f"kernels: {emulator.missing()}"),
+]
 layers = keras.layers
 
 

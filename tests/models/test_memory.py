@@ -8,7 +8,7 @@ import pytest
 import gpukeras as keras
 
 layers = keras.layers
-pytestmark = pytest.mark.skipif(keras.config.get_device() != "cpu", reason="the CPU's memory is counted")
+pytestmark = pytest.mark.cpu
 
 
 def dense():

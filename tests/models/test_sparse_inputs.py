@@ -10,6 +10,8 @@ from gpukeras.models import data as data_module
 from gpukeras.models.data import make_source
 from gpukeras.sparse import SparseTensor
 
+pytestmark = pytest.mark.cpu
+
 sparse = pytest.importorskip("scipy.sparse")
 
 

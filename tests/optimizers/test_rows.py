@@ -15,6 +15,8 @@ from gpukeras.optimizers.deferred import DeferredAdam, can_defer
 from gpukeras.sparse import DeferredVariable, GatheredTensor, RowTensor
 from gpukeras.tensor import Tensor
 
+pytestmark = pytest.mark.cpu
+
 ROWS, WIDTH = 700, 4
 
 MAKERS = {

@@ -18,6 +18,11 @@ STEP = 1e-5  # of the central differences in float64
 DIFFERENCE_TOLERANCE = (2e-6, 2e-7)
 
 
+def tensor_here(array) -> Tensor:
+    """Return a tensor of an array's values and dtype on the current device."""
+    return Tensor(backends.current().asarray(array))
+
+
 def check_op(
     op, inputs, reference, *, settings=(), kwargs=None, listed=False, grad=True, second_order=False, wrt=None,
     dtypes=("float64", "float32"), rtol=None, atol=None, grad_rtol=None, grad_atol=None, strided=True,
