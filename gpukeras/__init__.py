@@ -14,6 +14,7 @@ import os as _os
 if not _os.path.isdir(_os.path.join(__path__[0], "backends")):
     __path__.append(_os.path.dirname(__path__[0]))
 
+from gpukeras import lazy as _lazy
 from gpukeras.version import __version__
 
 _MODULES = (
@@ -33,22 +34,15 @@ _HOMES = {  # public name -> module that defines it
 __all__ = ["__version__"] + list(_MODULES) + list(_HOMES)
 
 
+_find, __dir__ = _lazy.names(
+    __name__, {name: f"gpukeras.{home}" for name, home in _HOMES.items()} | dict.fromkeys(_MODULES, "")
+)
+
+
 def __getattr__(name: str):
+    if name in _MODULES:
+        return _importlib.import_module(f"gpukeras.{name}")
     if name in _HOMES:
         # Operators are bound to tensors by the ops: whoever holds a tensor can calculate with it.
         _importlib.import_module("gpukeras.ops")
-        found = getattr(_importlib.import_module(f"gpukeras.{_HOMES[name]}"), name)
-    elif name in _MODULES:
-        found = _importlib.import_module(f"gpukeras.{name}")
-    else:
-        import difflib
-
-        near = difflib.get_close_matches(name, __all__, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"module 'gpukeras' has no attribute {name!r}{hint}")
-    globals()[name] = found
-    return found
-
-
-def __dir__():
-    return sorted(__all__)
+    return _find(name)

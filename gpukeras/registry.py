@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,8 @@ class Registry:
         Built-in functions are serialized as their name alone (activations) instead of as a dictionary.
     ignore_case : bool
         Accept any capitals, as Keras 2 did for optimizers.
+    homes : dict, optional
+        Further classes that load on first use: canonical names with the module that defines each.
 
     Examples
     --------
@@ -64,14 +67,15 @@ class Registry:
     def __init__(
         self, kind: str, objects: Mapping[str, object], aliases: Mapping[str, str] | None = None, *,
         module: str | None = None, modules: Mapping[str, str] | None = None, plain_names: bool = False,
-        ignore_case: bool = False,
+        ignore_case: bool = False, homes: Mapping[str, str] | None = None,
     ):
         self.kind = kind
         self.module = module or f"keras.{kind}s"
         self.plain_names = plain_names
         self.ignore_case = ignore_case
-        self._objects: dict[str, object] = {}
-        self._aliases: dict[str, str] = {}
+        self._objects: dict[str, object] = dict.fromkeys(homes or {})  # None: not loaded yet
+        self._homes = dict(homes or {})
+        self._aliases: dict[str, str] = {to_snake_case(name): name for name in self._homes}
         self._modules = dict(modules or {})
         self._names: dict[object, str] = {}
         for name, thing in objects.items():
@@ -101,23 +105,32 @@ class Registry:
 
     def find(self, name: str):
         """Return the built-in class or function called ``name``, or None."""
-        found = self._objects.get(name)
-        if found is None and name in self._aliases:
-            found = self._objects[self._aliases[name]]
-        if found is None and self.ignore_case:
-            lower = name.lower()
+        if name in self._objects:
+            return self._load(name)
+        if name in self._aliases:
+            return self._load(self._aliases[name])
+        if self.ignore_case:
             names = {known.lower(): known for known in (*self._aliases, *self._objects)}
-            if lower in names:
-                known = names[lower]
-                found = self._objects[self._aliases.get(known, known)]
+            known = names.get(name.lower())
+            return None if known is None else self._load(self._aliases.get(known, known))
+        return None
+
+    def _load(self, name: str):
+        """Return the object of a canonical name, loading its module where that has not happened yet."""
+        found = self._objects[name]
+        if found is None:
+            found = self._objects[name] = getattr(importlib.import_module(self._homes[name]), name)
         return found
 
     def name_of(self, thing) -> str | None:
         """Return the canonical name of a built-in class or function, or None for anything else."""
         try:
-            return self._names.get(thing)
+            found = self._names.get(thing)
         except TypeError:  # unhashable: not one of ours
             return None
+        if found is None and inspect.isclass(thing) and self._homes.get(thing.__name__) == thing.__module__:
+            return thing.__name__
+        return found
 
     def module_of(self, name: str) -> str:
         """Return the public module of the canonical ``name``."""

@@ -11,8 +11,8 @@ FLOORS = [
     ["kernels"],
     ["backends"],
     [
-        "version", "dtypes", "tree", "symbolic", "tensor", "autograd", "op", "registry", "saving", "config",
-        "dtype_policies", "random", "sparse",
+        "version", "lazy", "dtypes", "tree", "symbolic", "tensor", "autograd", "op", "registry", "saving",
+        "config", "dtype_policies", "random", "sparse",
     ],
     ["ops"],
     [

@@ -1,65 +1,50 @@
 """Layers (``keras.layers``): every class listed here can be named in saved models."""
-# ruff: noqa: I001  (packed by hand)
 
-import inspect as _inspect
-
-from gpukeras.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
-from gpukeras.layers.convolutional import Conv1D, Conv2D
-from gpukeras.layers.core import Activation, ActivityRegularization, Dense, Identity, Masking
-from gpukeras.layers.embedding import Embedding
-from gpukeras.layers.input_layer import Input, InputLayer
-from gpukeras.layers.input_spec import InputSpec
-from gpukeras.layers.lambda_layer import Lambda
-from gpukeras.layers.layer import Layer
-from gpukeras.layers.merging import (
-    Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract, add, average, concatenate, dot,
-    maximum, minimum, multiply, subtract,
-)
-from gpukeras.layers.noise import (
-    AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D,
-)
-from gpukeras.layers.normalization import BatchNormalization, LayerNormalization
-from gpukeras.layers.pooling import (
-    AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D,
-)
-from gpukeras.layers.recurrent import RNN
-from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from gpukeras.layers.recurrent_fused import GRU, LSTM, SimpleRNN
-from gpukeras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
-from gpukeras.layers.reshaping_2d import UpSampling2D, ZeroPadding2D
-from gpukeras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
+from gpukeras import lazy as _lazy
 from gpukeras.registry import Registry as _Registry
 
-__all__ = [
+# Module -> the public names it defines; a module loads when one of its names is first used.
+_ROOMS = {
     # the base
-    "Input", "InputLayer", "InputSpec", "Layer", "deserialize", "serialize",
+    "input_layer": "Input InputLayer",
+    "input_spec": "InputSpec",
+    "layer": "Layer",
     # core
-    "Activation", "ActivityRegularization", "Dense", "Embedding", "Flatten", "Identity", "Lambda", "Masking",
-    "Permute", "RepeatVector", "Reshape",
-    # activations with settings or weights
-    "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU",
+    "activation_layers": "ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU",
+    "core": "Activation ActivityRegularization Dense Identity Masking",
+    "embedding": "Embedding",
+    "lambda_layer": "Lambda",
+    "reshaping": "Flatten Permute RepeatVector Reshape",
+    "wrappers": "Bidirectional TimeDistributed Wrapper",
     # noise and normalisation
-    "AlphaDropout", "BatchNormalization", "Dropout", "GaussianDropout", "GaussianNoise", "LayerNormalization",
-    "SpatialDropout1D", "SpatialDropout2D",
+    "noise": "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D",
+    "normalization": "BatchNormalization LayerNormalization",
     # merging
-    "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average",
-    "concatenate", "dot", "maximum", "minimum", "multiply", "subtract",
+    "merging": "Add Average Concatenate Dot Maximum Minimum Multiply Subtract"
+               " add average concatenate dot maximum minimum multiply subtract",
     # convolution and pooling
-    "Conv1D", "Conv2D", "Convolution1D", "Convolution2D", "MaxPooling1D", "MaxPooling2D", "MaxPool1D",
-    "MaxPool2D", "AveragePooling1D", "AveragePooling2D", "AvgPool1D", "AvgPool2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "UpSampling2D", "ZeroPadding2D",
-    # recurrent layers and wrappers
-    "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells",
-    "Bidirectional", "TimeDistributed", "Wrapper",
-]
-
+    "convolutional": "Conv1D Conv2D",
+    "pooling": "AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D"
+               " GlobalMaxPooling1D GlobalMaxPooling2D MaxPooling1D MaxPooling2D",
+    "reshaping_2d": "UpSampling2D ZeroPadding2D",
+    # recurrent layers
+    "recurrent": "RNN",
+    "recurrent_cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
+    "recurrent_fused": "GRU LSTM SimpleRNN",
+}
 # Second names of the same classes.
-Convolution1D, Convolution2D = Conv1D, Conv2D
-MaxPool1D, MaxPool2D, AvgPool1D, AvgPool2D = MaxPooling1D, MaxPooling2D, AveragePooling1D, AveragePooling2D
-GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
-GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
+_SECOND_NAMES = {
+    **{f"Convolution{rank}D": f"Conv{rank}D" for rank in (1, 2)},
+    **{f"{short}{rank}D": f"{long}{rank}D" for rank in (1, 2) for short, long in (
+        ("MaxPool", "MaxPooling"), ("AvgPool", "AveragePooling"), ("GlobalMaxPool", "GlobalMaxPooling"),
+        ("GlobalAvgPool", "GlobalAveragePooling"),
+    )},
+}
+_HOMES = _lazy.homes(__name__, _ROOMS)
+_NOT_LAYERS = {"Input", "InputSpec"}  # capital letters, but no layers
+
+__all__ = ["deserialize", "serialize", *_HOMES, *_SECOND_NAMES]  # noqa: PLE0604  (strings)
+__getattr__, __dir__ = _lazy.names(__name__, _HOMES, _SECOND_NAMES)
 
 
 def serialize(layer) -> dict:
@@ -73,8 +58,7 @@ def deserialize(config, custom_objects=None):
 
 
 _REGISTRY = _Registry(
-    "layer",
-    {name: globals()[name] for name in __all__
-     if _inspect.isclass(globals()[name]) and issubclass(globals()[name], Layer)},
+    "layer", {},
+    homes={name: home for name, home in _HOMES.items() if name[0].isupper() and name not in _NOT_LAYERS},
     module="keras.layers",
 )

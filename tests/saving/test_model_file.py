@@ -303,7 +303,9 @@ def test_every_op_is_written_as_keras_has_it(real_keras):
     from gpukeras.models import op_config
     from gpukeras.op import REGISTRY
 
-    for own in REGISTRY:
+    for own, op in REGISTRY.items():
+        if not op.__module__.startswith("gpukeras."):  # made by another test
+            continue
         if own in op_config._OURS or own.startswith("_") and own not in op_config._NAMES:
             continue
         name = op_config.keras_name(own)
