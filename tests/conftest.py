@@ -58,6 +58,12 @@ def backend(request):
         yield found
 
 
+@pytest.fixture
+def on_gpu():
+    """Return what opens a ``with`` block on the GPU or, without one, on its stand-in."""
+    return lambda: _device("gpu" if _gpu_problem() is None else _GENERIC)
+
+
 def _device(name: str):
     """Return a ``with`` block in which new arrays are made on a device, or on the stand-in for a GPU."""
     if name != _GENERIC:

@@ -1,0 +1,66 @@
+"""Every layer trains a step on the GPU (or its stand-in) as it does on the CPU."""
+
+import numpy as np
+import pytest
+from support.layer_cases import every_case
+from support.layer_cases.case import random_weights
+
+from gpukeras import GradientTape, layers, ops, tree
+from gpukeras.layers.call_spec import call_spec
+from gpukeras.tensor import Tensor
+
+RATE = 0.1
+
+
+@pytest.mark.cpu  # once: the test itself goes to both devices
+@pytest.mark.parametrize("case", every_case(), ids=repr)
+def test_step(case, on_gpu):
+    """Outputs, gradients, the weights after a step and the next outputs are those of the CPU."""
+    expected, weights = _step(case, None)
+    with on_gpu():
+        found, _ = _step(case, weights)
+    assert found.keys() == expected.keys()
+    for what in expected:
+        assert len(found[what]) == len(expected[what]), what
+        for i, (a, b) in enumerate(zip(found[what], expected[what])):
+            case.compare(a, b, f"{what} {i}")
+
+
+def _step(case, weights):
+    layer = case.make(layers)
+    data = [ops.convert_to_tensor(x) if x.dtype.kind in "fiub" else x for x in case.data()]
+    single = data[0] if len(data) == 1 else data
+    call = {k: ops.convert_to_tensor(v) for k, v in case.call.items()}
+    if case.setup:
+        case.setup(layer, single)
+    training = not case.random if case.training is None else case.training
+    if call_spec(type(layer)).training:
+        call["training"] = training
+    layer(single, **call)
+    if weights is None:
+        weights = layer.get_weights() if case.setup else random_weights(layer)
+    layer.set_weights(weights)
+    if case.random and call_spec(type(layer)).training:
+        layer(single, **{**call, "training": True})
+    with GradientTape() as tape:
+        if case.gradients:
+            tape.watch(data)
+        outputs = tree.flatten(layer(single, **call))
+    rng = np.random.default_rng(7)
+    seeds = [(y, rng.standard_normal(y.shape)) for y in outputs if _is_float(y)]
+    trainable = layer.trainable_weights
+    sources = [*trainable, *(data if case.gradients else [])]
+    found = {"output": outputs, "gradient": []}
+    if seeds and sources:
+        seeds = [(y, ops.convert_to_tensor(s.astype(str(y.dtype)))) for y, s in seeds]
+        found["gradient"] = tape.gradient(
+            [y for y, _ in seeds], sources, [s for _, s in seeds], unconnected_gradients="zero")
+        for weight, gradient in zip(trainable, found["gradient"]):
+            weight.assign(weight - RATE * gradient)
+    found["weight after the step"] = layer.weights
+    found["output after the step"] = tree.flatten(layer(single, **call))
+    return {what: [ops.convert_to_numpy(x) for x in values] for what, values in found.items()}, weights
+
+
+def _is_float(y):
+    return isinstance(y, Tensor) and y.dtype.kind == "f"
