@@ -15,12 +15,13 @@ if not _os.path.isdir(_os.path.join(__path__[0], "backends")):
     __path__.append(_os.path.dirname(__path__[0]))
 
 from gpukeras import lazy as _lazy
+from gpukeras.compat import paths as _paths
 from gpukeras.version import __version__
 
 _MODULES = (
-    "activations", "autograd", "backends", "callbacks", "config", "constraints", "datasets", "dtype_policies",
-    "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers",
-    "saving", "tree", "utils", "version",
+    "activations", "autograd", "backends", "callbacks", "compat", "config", "constraints", "datasets",
+    "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
+    "regularizers", "saving", "tree", "utils", "version",
 )
 _HOMES = {  # public name -> module that defines it
     "Tensor": "tensor", "Variable": "tensor", "KerasTensor": "symbolic", "Operation": "symbolic",
@@ -33,7 +34,7 @@ _HOMES = {  # public name -> module that defines it
 }
 __all__ = ["__version__"] + list(_MODULES) + list(_HOMES)
 
-
+_paths.install()
 _find, __dir__ = _lazy.names(
     __name__, {name: f"gpukeras.{home}" for name, home in _HOMES.items()} | dict.fromkeys(_MODULES, "")
 )

@@ -36,6 +36,8 @@ def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str]
     def __getattr__(name: str):
         canonical = second_names.get(name, name)
         if canonical not in homes:
+            if (found := submodule(module, name)) is not None:
+                return found
             near = difflib.get_close_matches(name, [*homes, *second_names], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
@@ -47,6 +49,35 @@ def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str]
         return sorted({*vars(sys.modules[module]), *homes, *second_names})
 
     return __getattr__, __dir__
+
+
+def submodule(package: str, name: str):
+    """Return the module ``package.name``, imported now if need be; None where there is none."""
+    if name.startswith("_") or not hasattr(sys.modules[package], "__path__"):
+        return None
+    try:
+        return importlib.import_module(f"{package}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{package}.{name}":
+            raise
+        return None
+
+
+def second_home(module: str) -> Callable:
+    """Return ``__getattr__`` for a module under whose name Keras 2 kept more names of its package.
+
+    The package has tables ``_HOMES`` and ``_SECOND_NAMES``, as ``names`` takes them.
+    """
+    package = sys.modules[module.rpartition(".")[0]]
+
+    def __getattr__(name: str):
+        tables = vars(package)
+        home = tables["_HOMES"].get(tables["_SECOND_NAMES"].get(name, name))
+        if home is None or (home == module and name in tables["_HOMES"]):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return getattr(package, name)
+
+    return __getattr__
 
 
 def homes(package: str, rooms: Mapping[str, str]) -> dict[str, str]:

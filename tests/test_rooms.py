@@ -20,7 +20,7 @@ FLOORS = [
         "optimizers", "regularizers", "utils",
     ],
     ["models"],
-    ["demo", "__main__", "__init__"],
+    ["compat", "demo", "__main__", "__init__"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(p for top in ("gpukeras", "backends", "kernels") for p in (ROOT / top).rglob("*.py"))

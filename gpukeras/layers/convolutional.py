@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import activations, config, constraints, initializers, ops, regularizers
+from gpukeras import activations, config, constraints, initializers, lazy, ops, regularizers
 from gpukeras.backends import window_shapes
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
@@ -272,3 +272,6 @@ def _padding(value, rank: int, layer) -> str:
     if name not in allowed:
         raise ValueError(f"layer {layer.name!r}: padding must be one of {allowed}, came {value!r}")
     return name
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

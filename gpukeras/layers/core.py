@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import activations, ops, regularizers, tree
+from gpukeras import activations, lazy, ops, regularizers, tree
 from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
@@ -202,3 +202,6 @@ class Masking(Elementwise):
 
     def get_config(self):
         return super().get_config() | {"mask_value": self.mask_value}
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gpukeras import config, ops, random
+from gpukeras import config, lazy, ops, random
 from gpukeras.layers.core import Elementwise
 from gpukeras.layers.input_spec import InputSpec
 
@@ -215,3 +215,6 @@ class AlphaDropout(RandomLayer):
 
     def get_config(self):
         return super().get_config() | {"rate": self.rate, "noise_shape": self.noise_shape}
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

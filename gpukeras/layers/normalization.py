@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gpukeras import autograd, ops
+from gpukeras import autograd, lazy, ops
 from gpukeras.backends import shapes
 from gpukeras.layers.arguments import take_arguments, written_arguments
 from gpukeras.layers.core import Elementwise
@@ -286,3 +286,6 @@ class LayerNormalization(Normalization):
 
     def get_config(self):
         return super().get_config() | {"rms_scaling": self.rms_scaling}
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import config, ops
+from gpukeras import config, lazy, ops
 from gpukeras.backends import shapes, window_shapes
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
@@ -313,3 +313,6 @@ class GlobalAveragePooling2D(_GlobalAveragePooling):
 
     def __init__(self, data_format=None, keepdims=False, **kwargs):
         super().__init__(2, data_format, keepdims, **kwargs)
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import ops, tree
+from gpukeras import lazy, ops, tree
 from gpukeras.layers.call_spec import is_numbers, is_shape
 from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent_cells import (
@@ -353,3 +353,5 @@ def _forget_masks(cell) -> None:
         for inner in cell.cells:
             _forget_masks(inner)
 
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import ops, tree
+from gpukeras import lazy, ops, tree
 from gpukeras.layers.call_spec import call_spec, is_numbers, is_shape
 from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent_cells import build_inside
@@ -303,3 +303,6 @@ def _copy(layer, prefix: str, **changes):
     config["name"] = prefix + layer.name.removeprefix(prefix)
     with saving.custom_object_scope({type(inner).__name__: type(inner) for inner in layer._flatten_layers()}):
         return type(layer).from_config(config)
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name
