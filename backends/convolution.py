@@ -59,33 +59,38 @@ class ConvolutionMixin(ColumnsMixin):
             winograd.forward(self, x, w, windows, int(way[-1]), y, finish)
         return y
 
-    def conv_backward_data(self, dy, w, windows: Windows, groups: int = 1):
-        """Return the gradient of ``x``: also the forward pass of a transposed convolution."""
+    def conv_backward_data(self, dy, w, windows: Windows, groups: int = 1, bias=None, activation=None):
+        """Return the gradient of ``x``; with bias and activation, the forward pass of its transpose."""
         if dy.dtype == np.float16:
+            half = [a if a is None else a.astype(np.float32) for a in (dy, w, bias)]
             return self.conv_backward_data(
-                dy.astype(np.float32), w.astype(np.float32), windows, groups
+                half[0], half[1], windows, groups, half[2], activation
             ).astype(dy.dtype)
         xp = self.xp
         shape = (len(dy), *windows.size, w.shape[-2] * groups)
         way = self._conv_way("data", shape, w.shape, windows, groups, dy.dtype)
+        if way == "pointwise":
+            return self.conv_forward(dy, self._turned(w), windows, 1, bias, activation)
+        if way == "mirrored":
+            lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
+            back = windows._replace(size=windows.out, out=windows.size, lows=lows)
+            return self.conv_forward(dy, self._turned(w), back, 1, bias, activation)
+        if way == "phases":
+            return self._conv_phases(xp.ascontiguousarray(dy), w, windows, bias, activation)
         if way == "depthwise":
-            return self._depthwise_backward_data(xp.ascontiguousarray(dy), w, windows, groups)
-        if way == "grouped":
+            dx = self._depthwise_backward_data(xp.ascontiguousarray(dy), w, windows, groups)
+        elif way == "grouped":
             dx = self.empty(shape, dy.dtype)
             for i, dys, ws in _groups(xp, dy, w, groups, of_outputs=True):
                 dx[..., i] = self.conv_backward_data(dys, ws, windows)
+        else:
+            dx = self.empty(shape, dy.dtype)
+            finish = _Finish(self, bias, activation, dx)
+            work = self._conv_scatter if way == "scatter" else self._conv_lay
+            work(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows, dx, finish)
             return dx
-        if way == "pointwise":
-            return self.conv_forward(dy, self._turned(w), windows)
-        if way == "scatter":
-            return self._conv_scatter(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
-        if way == "laid":
-            return self._conv_lay(xp.ascontiguousarray(dy), xp.ascontiguousarray(w), windows)
-        if way == "phases":
-            return self._conv_phases(xp.ascontiguousarray(dy), w, windows)
-        lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
-        back = windows._replace(size=windows.out, out=windows.size, lows=lows)
-        return self.conv_forward(dy, self._turned(w), back)
+        _Finish(self, bias, activation, dx)(dx.reshape(-1, shape[-1]))
+        return dx
 
     def conv_backward_kernel(self, x, dy, windows: Windows, groups: int = 1):
         """Return the gradient of ``w``."""
@@ -218,12 +223,11 @@ class ConvolutionMixin(ColumnsMixin):
             2 * len(x) * windows.out[0] * positions * matrix.size, matrix.nbytes,
         )
 
-    def _conv_scatter(self, dy, w, windows: Windows):
+    def _conv_scatter(self, dy, w, windows: Windows, dx, finish) -> None:
         """Data gradient by columns: every window's gradient is added to where its inputs came from."""
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
         matrix = self._transposed(w.reshape(taps * channels, filters))
-        dx = self.empty((len(dy), *windows.size, channels), dy.dtype)
         row = math.prod(windows.out[1:]) * taps * channels
         inside = inner_slices(windows)
         every = (slice(None),) * (1 + len(windows.window))  # image and position
@@ -244,6 +248,7 @@ class ConvolutionMixin(ColumnsMixin):
                     sums[places] += columns[every + tap]
                 if part.rows.stop == windows.out[0]:
                     dx[part.images] = sums[inside]
+                    finish(dx[part.images].reshape(-1, channels))
 
         parts = self._conv_plan(
             len(dy), windows.out[0], row * dy.itemsize, 2 * dy.size * taps * channels, w.nbytes, whole=True
@@ -252,14 +257,13 @@ class ConvolutionMixin(ColumnsMixin):
             self._conv_run(run, parts)
         else:
             dx[...] = 0
-        return dx
+            finish(dx.reshape(-1, channels))
 
-    def _conv_lay(self, dy, w, windows: Windows):
+    def _conv_lay(self, dy, w, windows: Windows, dx, finish) -> None:
         """Data gradient of windows that do not overlap: nothing is added, no block waits for another."""
         channels, filters = w.shape[-2:]
         taps = math.prod(windows.window)
         matrix = self._transposed(w.reshape(taps * channels, filters))
-        dx = self.empty((len(dy), *windows.size, channels), dy.dtype)
         stride, last = windows.strides[0], windows.out[0]
         every = (slice(None),) * (1 + len(windows.window))  # image and position
 
@@ -275,23 +279,25 @@ class ConvolutionMixin(ColumnsMixin):
                 target[...] = 0  # what lies between the windows
                 for tap, places in tap_slices(windows._replace(out=found.shape[1:-1])):
                     target[places] = columns[every + tap]
+                finish(target.reshape(-1, channels))
 
         row = math.prod(windows.out[1:]) * taps * channels
         parts = self._conv_plan(len(dy), last, row * dy.itemsize, 2 * dy.size * taps * channels, w.nbytes)
         self._conv_run(run, parts)
-        return dx
 
-    def _conv_phases(self, dy, w, windows: Windows):
+    def _conv_phases(self, dy, w, windows: Windows, bias, activation):
         """Data gradient for steps of more than one: inputs that share a remainder share their taps.
 
         Among those inputs it is a convolution with steps of one, with a part of the mirrored kernel.
         """
         dx = self.empty((len(dy), *windows.size, w.shape[-2]), dy.dtype)
         for places, taps, back in phases(windows):
-            if taps is None:
-                dx[places] = 0
+            if taps is None:  # no window reaches these inputs
+                alone = self.xp.zeros((1, dx.shape[-1]), dx.dtype)
+                _Finish(self, bias, activation, alone)(alone)
+                dx[places] = alone
             else:
-                dx[places] = self.conv_forward(dy, self._turned(w[taps]), back)
+                dx[places] = self.conv_forward(dy, self._turned(w[taps]), back, 1, bias, activation)
         return dx
 
     def _turned(self, w):

@@ -15,10 +15,10 @@ class CupyConvolutionMixin(ConvolutionMixin):
             return super().conv_forward(x, w, windows, groups, bias, activation)
         return convolution.forward(x, w, windows, groups, bias, activation)
 
-    def conv_backward_data(self, dy, w, windows, groups=1):
+    def conv_backward_data(self, dy, w, windows, groups=1, bias=None, activation=None):
         if not convolution.takes(dy.dtype, len(dy), windows, w.shape[-2], w.shape[-1], groups):
-            return super().conv_backward_data(dy, w, windows, groups)
-        return convolution.backward_data(dy, w, windows, groups)
+            return super().conv_backward_data(dy, w, windows, groups, bias, activation)
+        return convolution.backward_data(dy, w, windows, groups, bias, activation)
 
     def conv_backward_kernel(self, x, dy, windows, groups=1):
         if not convolution.takes(x.dtype, len(x), windows, x.shape[-1] // groups, dy.shape[-1], groups):

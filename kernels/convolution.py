@@ -108,12 +108,17 @@ def forward(x, w, places, groups: int = 1, bias=None, activation: str | None = N
     return _run("convolution_forward", product, x, w, y, places, groups, aligned(bias), number)
 
 
-def backward_data(dy, w, places, groups: int = 1):
-    """Return the gradient of the inputs; each remainder of their places by the strides has its own blocks."""
+def backward_data(dy, w, places, groups: int = 1, bias=None, activation: str | None = None):
+    """Return the gradient of the inputs, after bias and activation: a transposed convolution has them.
+
+    Each remainder of the inputs' places by the strides has its own blocks.
+    """
+    number = activation_number(activation)
     if is_depthwise(w.shape[-2], groups):
-        return depthwise.backward_data(aligned(dy), aligned(w), places, groups)
+        return depthwise.backward_data(aligned(dy), aligned(w), places, groups, aligned(bias), number)
     if pointwise(places, groups):
-        return gemm.multiply(matrix(dy), matrix(w), "nt").reshape(*dy.shape[:-1], w.shape[-2])
+        dx = gemm.multiply(matrix(dy), matrix(w), "nt", bias=bias, activation=activation)
+        return dx.reshape(*dy.shape[:-1], w.shape[-2])
     inner, strides = dy.shape[-1] // groups, places.strides
     taps = math.prod(-(-k // s) for k, s in zip(places.window, strides))  # that reach an element
     rows = len(dy) * math.prod(-(-n // s) for n, s in zip(places.size, strides))  # of the largest phase
@@ -121,14 +126,11 @@ def backward_data(dy, w, places, groups: int = 1):
         rows, w.shape[-2], inner, taps * inner, groups * math.prod(strides), TYPES[dy.dtype.name]
     )
     dx = cupy.empty((len(dy), *places.size, w.shape[-2] * groups), dy.dtype)
-    return _run("convolution_backward_data", product, dy, w, dx, places, groups)
+    return _run("convolution_backward_data", product, dy, w, dx, places, groups, aligned(bias), number)
 
 
-def _run(name: str, product: Product, source, w, result, places, groups: int, *last):
-    """Launch a product of the source's columns and the kernel, and add its parts.
-
-    ``last`` is bias and activation of a forward pass.
-    """
+def _run(name: str, product: Product, source, w, result, places, groups: int, bias, activation: int):
+    """Launch a product of the source's columns and the kernel, and add its parts, bias and activation."""
     source, w = aligned(source), aligned(w)
     if convolution_mma.takes(product):
         found, kernel, shared = convolution_mma.choose(name, product)
@@ -139,11 +141,11 @@ def _run(name: str, product: Product, source, w, result, places, groups: int, *l
     parts = found.parts
     sums = cupy.empty((parts, result.size), "float32") if parts > 1 else None
     kernel(
-        found.grid(product), found.tile.threads, source, w, *last[:1], result, sums, windows.pack(places),
-        len(source), product.inner, product.columns, groups, parts, *last[1:], shared=shared,
+        found.grid(product), found.tile.threads, source, w, bias, result, sums, windows.pack(places),
+        len(source), product.inner, product.columns, groups, parts, activation, shared=shared,
     )
     if sums is not None:
-        convolution_sums.total(sums, result, *last)
+        convolution_sums.total(sums, result, bias, activation)
     return result
 
 

@@ -79,11 +79,12 @@ convolution_depthwise_forward(const T* __restrict__ x, const T* __restrict__ w, 
   slide<false>(x, w, bias, y, s, rows, channels, many, activation);
 }
 
-// dx: what all windows that reach an element say of it.
+// dx: what all windows that reach an element say of it, after bias and activation.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-convolution_depthwise_backward_data(const T* __restrict__ dy, const T* __restrict__ w, T* __restrict__ dx, Windows s,
-                                    int rows, int channels, int many) {
-  slide<true>(dy, w, nullptr, dx, s, rows, channels, many, LINEAR);
+convolution_depthwise_backward_data(const T* __restrict__ dy, const T* __restrict__ w, const T* __restrict__ bias,
+                                    T* __restrict__ dx, Windows s, int rows, int channels, int many,
+                                    int activation) {
+  slide<true>(dy, w, bias, dx, s, rows, channels, many, activation);
 }
 
 constexpr int TAPS = 9;  // of a thread (a window of 3 x 3): their inputs meet the same gradient of an output

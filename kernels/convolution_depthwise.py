@@ -31,11 +31,14 @@ def forward(x, w, places, bias, activation: int):
     return y
 
 
-def backward_data(dy, w, places, channels: int):
-    """Return the gradient of the inputs."""
+def backward_data(dy, w, places, channels: int, bias, activation: int):
+    """Return the gradient of the inputs, after bias and activation (a number)."""
     dx = cupy.empty((len(dy), *places.size, channels), dy.dtype)
     many = dy.shape[-1] // channels
-    _run("convolution_depthwise_backward_data", places.strides[-1], (dy, w, dx), dx, places, channels, many)
+    _run(
+        "convolution_depthwise_backward_data", places.strides[-1], (dy, w, bias, dx), dx, places, channels, many,
+        activation,
+    )
     return dx
 
 

@@ -129,10 +129,11 @@ convolution_forward_thin(const T* __restrict__ x, const T* __restrict__ w, const
   multiply<false>(x, w, bias, y, sums, s, images, inner, columns, groups, splits, activation);
 }
 
-// dx; ``inner`` are the filters of a group, ``columns`` its channels.
+// dx, after bias and activation (a transposed convolution has them); ``inner`` are the filters of a group,
+// ``columns`` its channels.
 extern "C" __global__ void __launch_bounds__(M, 4)
-convolution_backward_data_thin(const T* __restrict__ dy, const T* __restrict__ w, T* __restrict__ dx,
-                               float* __restrict__ sums, Windows s, int images, int inner, int columns, int groups,
-                               int splits) {
-  multiply<true>(dy, w, nullptr, dx, sums, s, images, inner, columns, groups, splits, LINEAR);
+convolution_backward_data_thin(const T* __restrict__ dy, const T* __restrict__ w, const T* __restrict__ bias,
+                               T* __restrict__ dx, float* __restrict__ sums, Windows s, int images, int inner,
+                               int columns, int groups, int splits, int activation) {
+  multiply<true>(dy, w, bias, dx, sums, s, images, inner, columns, groups, splits, activation);
 }

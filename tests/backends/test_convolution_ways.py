@@ -92,7 +92,12 @@ def check(windows, channels, filters, activation, dtype="float32", tolerance=2e-
     close = dict(rtol=tolerance, atol=tolerance * 10, err_msg=str(windows))
     np.testing.assert_allclose(z, np.maximum(y + b, 0) if activation else y + b, **close)
     np.testing.assert_allclose(BACKEND.conv_forward(x, w, windows), y, **close)
-    np.testing.assert_allclose(BACKEND.conv_backward_data(dy, w, windows), data(dy), **close)
+    if activation:  # as a transposed convolution
+        c = RNG.standard_normal(channels).astype(dtype)
+        found = BACKEND.conv_backward_data(dy, w, windows, 1, c, activation)
+        np.testing.assert_allclose(found, np.maximum(data(dy) + c, 0), **close)
+    else:
+        np.testing.assert_allclose(BACKEND.conv_backward_data(dy, w, windows), data(dy), **close)
     np.testing.assert_allclose(BACKEND.conv_backward_kernel(x, dy, windows), kernel(dy), **close)
     dw, db = BACKEND.conv_backward_first(x, dy, z, windows, 1, activation)
     dz = dy * (z > 0) if activation else dy

@@ -72,6 +72,7 @@ class Naive:
         self.x = rng.standard_normal((images, *where.size, channels)).astype(dtype)
         self.w = rng.standard_normal((*where.window, channels // groups, filters)).astype(dtype)
         self.b = rng.standard_normal(filters).astype(dtype)
+        self.c = rng.standard_normal(channels).astype(dtype)  # bias of the transposed convolution
         self.dy = rng.standard_normal((images, *where.out, filters)).astype(dtype)
         x, w, dy = (seen(a).astype("float64") for a in (self.x, self.w, self.dy))
         self.y, self.dx, self.dw = np.zeros(dy.shape), np.zeros(x.shape), np.zeros(w.shape)
@@ -86,7 +87,11 @@ class Naive:
         x, w, b, dy = (gpu.asarray(a) for a in (self.x, self.w, self.b, self.dy))
         y = gpu.conv_forward(x, w, where, groups, b if bias else None)
         close(gpu, y, self.y + (self.b if bias else 0), tolerance)
-        close(gpu, gpu.conv_backward_data(dy, w, where, groups), self.dx, tolerance)
+        if bias:
+            transposed = gpu.conv_backward_data(dy, w, where, groups, gpu.asarray(self.c), "relu")
+            close(gpu, transposed, np.maximum(self.dx + self.c, 0), tolerance)
+        else:
+            close(gpu, gpu.conv_backward_data(dy, w, where, groups), self.dx, tolerance)
         close(gpu, gpu.conv_backward_kernel(x, dy, where, groups), self.dw, tolerance)
 
 
