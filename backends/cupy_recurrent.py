@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from gpukeras.kernels import recurrent as kernels
 
+from .cupy_recurrent_convolution import CupyConvLstmMixin
 from .recurrent import RecurrentMixin
 
 
-class CupyRecurrentMixin(RecurrentMixin):
+class CupyRecurrentMixin(CupyConvLstmMixin, RecurrentMixin):
     """Kernels for float32; other types, and inputs of no elements, go the generic way.
 
     Arrays of all steps stay (N, T, ...) here: products of inputs and gradients of weights are one GEMM each,

@@ -15,10 +15,10 @@ from __future__ import annotations
 import itertools
 
 from . import threads
+from .recurrent_convolution import ConvLstmMixin, NumpyConvLstmMixin
 from .recurrent_gates import ACTIVATIONS, SLOPES
 from .recurrent_gradients import InputGradients, WeightGradient
 from .recurrent_gru import GruMixin
-from .recurrent_lstm import LstmMixin
 from .recurrent_overlap import Ahead, Followers
 from .recurrent_products import FEW, tile
 
@@ -29,10 +29,10 @@ ASIDE = 1e-5  # seconds of work beside each step that another thread is worth
 GRADIENT_ROWS = 480  # steps times samples whose gradients meet the weights at once: still multiplied in place
 
 
-class RecurrentMixin(LstmMixin, GruMixin):
+class RecurrentMixin(ConvLstmMixin, GruMixin):
     """The recurrent family of ``Backend``.
 
-    The three forward methods return ``(output, *last states, run)``; with ``keep=False`` the run is
+    The forward methods return ``(output, *last states, run)``; with ``keep=False`` the run is
     ``None``. The backward methods take that run, the gradients of output and last states (``None`` where
     nothing depends on one) and ``wants``, one truth value per gradient; they never write into what they are
     given.
@@ -125,7 +125,7 @@ class RecurrentMixin(LstmMixin, GruMixin):
                     xp.copyto(dh, scratch, where=hold[rows])
 
 
-class NumpyRecurrentMixin(RecurrentMixin):
+class NumpyRecurrentMixin(NumpyConvLstmMixin, RecurrentMixin):
     """What only the host can do: look at mask values, and keep an eye on its cache."""
 
     def _side_by_side(self, function, run, gates: int) -> None:

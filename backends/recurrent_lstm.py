@@ -29,7 +29,7 @@ class LstmMixin(RecurrentBase):
         c = self.xp.zeros(run.h.shape[1:], run.dtype) if c0 is None else c0.copy()
         run.gates = self._gate_steps(run, 5, run.steps, run.batch) if keep else None
         run.squashed = self.empty((run.steps, run.batch, run.units), run.dtype) if keep else None
-        x, drop = self._in_order(run.x, 4), self._in_order(run.recurrent_drop, 3)
+        x, drop = self._gates_in_order(run.x, 4), self._gates_in_order(run.recurrent_drop, 3)
         project = self._gate_product(kernel, run.batch, ORDER, gates.scales, bias, x.ndim == 4)
         per_gate = drop is not None and drop.ndim == 3
         recur = self._gate_product(recurrent, run.batch, ORDER, gates.scales, None, per_gate)
@@ -43,7 +43,7 @@ class LstmMixin(RecurrentBase):
         y, h = self._run_output(run, run.h)
         return y, h, c, run if keep else None
 
-    def _in_order(self, array, axes: int):
+    def _gates_in_order(self, array, axes: int):
         """Bring what there is for each gate, known by its number of axes, into the order used inside."""
         if array is None or array.ndim < axes:
             return array

@@ -30,8 +30,9 @@ _NAMES = {
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
-    "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "convolution",
-    "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding", "embedding_gradient",
+    "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",
+    "convolution", "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding",
+    "embedding_gradient",
     "fused_dense", "gather_nd", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
     "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish",
     "pad_copies", "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization",

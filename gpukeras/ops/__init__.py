@@ -42,6 +42,7 @@ from .control import (
     associative_scan, cond, fori_loop, jvp, map, scan, switch, vectorize, vectorized_map, while_loop,
 )
 from .recurrent import gru, lstm, simple_rnn
+from .recurrent_convolution import conv_lstm
 
 from .convolutions import (
     conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution,
