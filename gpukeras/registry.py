@@ -6,7 +6,7 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from gpukeras.saving.registration import find_custom
 from gpukeras.saving.serialization import REGISTRIES, deserialize_keras_object, serialize_keras_object
@@ -96,6 +96,21 @@ class Registry:
         if name not in self._objects:
             raise KeyError(f"alias {alias!r} of {self.kind} {name!r}, which does not exist")
         self._aliases[alias] = name
+
+    def replace(self, name: str, thing) -> Callable:
+        """Let a canonical name stand for something else; the result is called to take that back."""
+        before = self._objects[name]
+        self._objects[name] = thing
+        known = self._names.get(thing)
+        self._names[thing] = name
+
+        def take_back() -> None:
+            self._objects[name] = before
+            del self._names[thing]
+            if known is not None:
+                self._names[thing] = known
+
+        return take_back
 
     def __contains__(self, name) -> bool:
         return self.find(name) is not None
@@ -190,8 +205,18 @@ class Registry:
             "Custom ones: pass the object itself, or name it in keras.utils.custom_object_scope"
         )
 
-    def serialize(self, thing):
-        """Return ``thing`` as a dictionary of plain values (see ``saving.serialize_keras_object``)."""
+    def serialize(self, thing, legacy: bool = False):
+        """Return ``thing`` as a dictionary of plain values (see ``saving.serialize_keras_object``).
+
+        ``legacy``: in the form of Keras 2, the class's name and its configuration, or a function's name.
+        """
+        if legacy:
+            found = serialize_keras_object(thing)
+            if not isinstance(found, Mapping):
+                return found
+            if found["class_name"] == "function":
+                return found["config"]
+            return {"class_name": found["registered_name"] or found["class_name"], "config": found["config"]}
         if self.plain_names and not inspect.isclass(thing):
             name = self.name_of(thing)
             if name is not None:
