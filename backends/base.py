@@ -8,14 +8,17 @@ ops call them on ``backend.xp``.
 from __future__ import annotations
 
 from .activation import ActivationMixin
+from .attention import AttentionMixin
 from .capture import CaptureMixin
 from .convolution import ConvolutionMixin
 from .dense import DenseMixin
 from .depthwise import DepthwiseMixin
 from .device import Device
 from .embedding import EmbeddingMixin
+from .fft import FourierMixin
 from .indexing import IndexingMixin
 from .linalg import LinalgMixin
+from .local import LocalMixin
 from .loss import LossMixin
 from .normalization import NormalizationMixin
 from .pooling import PoolingMixin
@@ -27,12 +30,19 @@ from .rows import RowsMixin
 from .sparse import SparseMixin
 from .special import SpecialMixin
 from .update import UpdateMixin
+from .update_matrices import MatrixUpdateMixin
 from .update_rows import RowUpdateMixin
+from .update_steps import StepMixin
+from .warping import WarpingMixin
 
 
 class Backend(
+    WarpingMixin,
+    AttentionMixin,
     SparseMixin, DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
-    PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, LinalgMixin, EmbeddingMixin,
-    IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, CaptureMixin, Device,
+    LocalMixin,
+    PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, MatrixUpdateMixin, LinalgMixin,
+    EmbeddingMixin, FourierMixin, IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, StepMixin,
+    CaptureMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

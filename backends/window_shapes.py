@@ -207,6 +207,38 @@ def convolution(
     return join_format(x[0], out, filters, data_format)
 
 
+def depthwise_convolution(
+    x, kernel, bias=None, strides=1, padding="valid", data_format="channels_last", dilation_rate=1,
+    activation=None,
+) -> Shape:
+    """Shape of a depthwise convolution; ``kernel`` is (*window, channels, multiplier)."""
+    _, found = split_format(x, data_format)
+    *window, channels, multiplier = kernel
+    if found is not None and found != channels:
+        raise ValueError(
+            f"depthwise convolution: the kernel of shape {tuple(kernel)} is for {channels} channels, the "
+            f"inputs of shape {tuple(x)} have {found} (data_format={data_format!r})"
+        )
+    laid = (*window, 1, channels * multiplier)
+    return convolution(x, laid, bias, strides, padding, data_format, dilation_rate, channels)
+
+
+def separable_convolution(
+    x, depthwise_kernel, pointwise_kernel, bias=None, strides=1, padding="valid", data_format="channels_last",
+    dilation_rate=1, activation=None,
+) -> Shape:
+    """Shape of a separable convolution; ``pointwise_kernel`` is (1, ..., channels * multiplier, filters)."""
+    between = depthwise_convolution(
+        x, depthwise_kernel, None, strides, padding, data_format, dilation_rate
+    )
+    if set(pointwise_kernel[:-2]) - {1}:
+        raise ValueError(
+            "separable convolution: the window of the pointwise kernel must be 1 along every axis, came "
+            f"shape {tuple(pointwise_kernel)}"
+        )
+    return convolution(between, pointwise_kernel, bias, 1, "valid", data_format)
+
+
 def transposed_axis(size, window: int, stride: int, padding: str, output_padding, dilation: int = 1):
     """Output size along one axis of a transposed convolution, and how much is cut off in front.
 
@@ -245,7 +277,7 @@ def transposed_windows(spatial, window, strides, padding: str, output_padding, d
 
 def transposed_convolution(
     x, kernel, bias=None, strides=1, padding="valid", output_padding=None, data_format="channels_last",
-    dilation_rate=1,
+    dilation_rate=1, activation=None,
 ) -> Shape:
     """Shape of a transposed convolution; ``kernel`` is (*window, filters, channels)."""
     rank = spatial_rank(x, "transposed convolution")
@@ -271,6 +303,13 @@ def pool(x, pool_size, strides=None, padding="valid", data_format="channels_last
         raise ValueError("padding must be 'valid' or 'same', came 'causal'")
     out = window_outputs(spatial, window, strides, padding, (1,) * rank, "pooling")
     return join_format(x[0], out, channels, data_format)
+
+
+def adaptive_pool(x, output_size, data_format="channels_last") -> Shape:
+    """Shape after pooling to ``output_size``."""
+    rank = spatial_rank(x, "adaptive pooling")
+    _, channels = split_format(x, data_format)
+    return join_format(x[0], per_axis(output_size, rank, "output_size"), channels, data_format)
 
 
 def resize(x, size, *args, data_format="channels_last", **kwargs) -> Shape:

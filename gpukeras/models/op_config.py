@@ -14,27 +14,31 @@ from gpukeras.symbolic import KerasTensor, OpCall, to_snake_case
 
 # Where Keras 3 keeps its op classes; all others are in "numpy".
 _MODULE_OF = dict.fromkeys(
-    "AveragePool Celu CTCLoss DepthToSpace Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu "
+    "AdaptiveAveragePool AdaptiveMaxPool AveragePool Celu CTCDecode CTCLoss DepthToSpace Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu "
     "LogSigmoid LogSoftmax MaxPool OneHot Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign "
     "SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
     "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
-    "Erf Erfc Erfinv InTopK Logsumexp Rsqrt SegmentMax SegmentMin SegmentProd SegmentSum TopK".split(), "math"
+    "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax SegmentMin SegmentProd SegmentSum TopK".split(), "math"
 ) | {"Resize": "image"}
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
-    "ctc_loss": "CTCLoss", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient",
+    "adaptive_mean_pooling": "AdaptiveAveragePool", "adaptive_maximum_pooling": "AdaptiveMaxPool",
+    "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
+    "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient",
     "gather": "Take", "getitem": "GetItem", "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool",
     "pad_constant": "Pad", "repeat_elements": "Repeat", "resize_images": "Resize",
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
+    "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "depthwise_convolution",
+    "enlarge", "local_data", "local_kernel", "locally_connected", "separable_convolution", "sum_blocks",
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",
     "convolution", "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding",
     "embedding_gradient",
-    "fused_dense", "gather_nd", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
-    "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish",
+    "fourier", "fused_dense", "gather_nd", "half_transposed", "half_weighted", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
+    "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish", "overlap_add",
     "pad_copies", "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization",
     "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "sparse_dense",
     "softmax_cross_entropy", "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",

@@ -44,10 +44,13 @@ from .control import (
 from .recurrent import gru, lstm, simple_rnn
 from .recurrent_convolution import conv_lstm
 
-from .convolutions import (
-    conv, conv_transpose, convolution, depthwise_conv, separable_conv, transposed_convolution,
+from .convolutions import conv, conv_transpose, convolution, transposed_convolution
+from .separable_convolutions import (
+    depthwise_conv, depthwise_convolution, separable_conv, separable_convolution,
 )
+from .locally_connected import locally_connected
 from .pooling import average_pool, max_pool
+from .adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from .activation import (
     celu, clipped_relu, elu, gelu, glu, hard_shrink, hard_sigmoid, hard_sigmoid_keras2, hard_silu, hard_tanh,
     leaky_relu, log_sigmoid, log_softmax, mish, relu, relu6, selu, sigmoid, silu, soft_shrink, softmax,
@@ -55,6 +58,9 @@ from .activation import (
 )
 from .activation import hard_silu as hard_swish, silu as swish
 from .ctc import ctc_loss
+from .ctc_decoding import ctc_decode
+from .fourier import extract_sequences, fft, fft2, ifft2, irfft, rfft
+from .short_time import istft, stft
 from .dense import dense, fused_dense
 from .dropout import dropout
 from .embedding import embedding, embedding_gradient

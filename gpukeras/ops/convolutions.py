@@ -1,4 +1,4 @@
-"""Convolutions: plain, grouped, depthwise, separable and transposed, over one to three spatial axes.
+"""Convolutions: plain, grouped and transposed, over one to three spatial axes.
 
 A convolution is linear in its input and in its kernel, so three ops are closed under differentiation:
 ``convolution`` (inputs, kernel), ``convolution_data`` (output gradient, kernel) and ``convolution_kernel``
@@ -58,77 +58,6 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
         inputs, kernel, None, strides=_plain(strides), padding=padding.lower(), data_format=data_format,
         dilation_rate=_plain(dilation_rate), groups=groups,
     )
-
-
-def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
-    """Convolve each channel with its own filters.
-
-    Parameters
-    ----------
-    inputs : tensor, shape (N, *spatial, C) or (N, C, *spatial)
-    kernel : tensor, shape (*window, C, multiplier)
-    strides, padding, data_format, dilation_rate
-        As in ``conv``.
-
-    Returns
-    -------
-    tensor with C * multiplier channels: those made from channel 0 first.
-
-    Examples
-    --------
-    >>> import gpukeras as keras
-    >>> keras.ops.depthwise_conv(keras.ops.ones((1, 4, 4, 3)), keras.ops.ones((3, 3, 3, 2))).shape
-    (1, 2, 2, 6)
-    """
-    from gpukeras import ops
-
-    inputs, kernel = with_shape(inputs), with_shape(kernel)
-    *window, channels, multiplier = kernel.shape
-    data_format = config.standardize_data_format(data_format)
-    found = inputs.shape[-1 if data_format == "channels_last" else 1]
-    if found is not None and found != channels:
-        raise ValueError(
-            f"depthwise_conv: the kernel of shape {tuple(kernel.shape)} is for {channels} channels, the "
-            f"inputs of shape {tuple(inputs.shape)} have {found} (data_format={data_format!r})"
-        )
-    kernel = ops.reshape(kernel, (*window, 1, channels * multiplier))
-    return convolution(
-        inputs, kernel, None, strides=_plain(strides), padding=padding.lower(), data_format=data_format,
-        dilation_rate=_plain(dilation_rate), groups=channels,
-    )
-
-
-def separable_conv(
-    inputs, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None,
-    dilation_rate=1,
-):
-    """Convolve each channel by itself, then mix the channels at every position.
-
-    Parameters
-    ----------
-    inputs : tensor, shape (N, *spatial, C) or (N, C, *spatial)
-    depthwise_kernel : tensor, shape (*window, C, multiplier)
-    pointwise_kernel : tensor, shape (1, ..., 1, C * multiplier, filters)
-    strides, padding, data_format, dilation_rate
-        As in ``conv``, for the first step.
-
-    Returns
-    -------
-    tensor, shape (N, *out, filters) or (N, filters, *out)
-
-    References
-    ----------
-    Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", arXiv:1610.02357.
-
-    Examples
-    --------
-    >>> import gpukeras as keras
-    >>> x, depthwise = keras.ops.ones((1, 4, 4, 3)), keras.ops.ones((3, 3, 3, 2))
-    >>> keras.ops.separable_conv(x, depthwise, keras.ops.ones((1, 1, 6, 5))).shape
-    (1, 2, 2, 5)
-    """
-    mixed = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
-    return conv(mixed, pointwise_kernel, 1, "valid", data_format, 1)
 
 
 def conv_transpose(
@@ -201,37 +130,32 @@ def convolution(
     -------
     tensor, shape (N, *out, filters) or (N, filters, *out)
     """
-    if activation not in FUSED_ACTIVATIONS:
-        raise ValueError(f"convolution: activation must be one of {FUSED_ACTIVATIONS}, came {activation!r}")
+    return fused(inputs, kernel, bias, strides, padding, data_format, dilation_rate, groups, activation)
+
+
+def fused(
+    inputs, kernel, bias, strides, padding, data_format, dilation_rate, groups, activation, kernel_shape=None,
+):
+    """Return outputs and ``vjp`` of a convolution with bias and activation; for ops.
+
+    ``kernel_shape`` is the kernel's shape (*window, channels // groups, filters) where it has another.
+    """
+    _check_activation(activation, "convolution")
+    shape = kernel.shape if kernel_shape is None else kernel_shape
     window_shapes.convolution(  # for its errors
-        inputs.shape, kernel.shape, None if bias is None else bias.shape, strides, padding, data_format,
+        inputs.shape, shape, None if bias is None else bias.shape, strides, padding, data_format,
         dilation_rate, groups,
     )
     backend = inputs.backend
     x, w, b = _promote(inputs, kernel, bias)
-    x = _channels_last(x, data_format)
-    spatial = x.shape[1:-1]
-    rank = len(spatial)
-    windows = window_shapes.windows(
-        spatial, w.shape[:-2], window_shapes.per_axis(strides, rank, "strides"), padding,
-        window_shapes.per_axis(dilation_rate, rank, "dilation_rate"), "convolution",
-    )
+    x, w = _channels_last(x, data_format), w.reshape(shape)
+    windows = _windows(x.shape, shape, strides, padding, dilation_rate)
     y = backend.conv_forward(x, w, windows, groups, b, activation)
     wanted = [autograd.is_tracked(t) for t in (inputs, kernel, bias)]
 
     def vjp(dy):
         if autograd.recording():
-            dz = dy
-            if activation is not None:
-                z = convolution(
-                    inputs, kernel, bias, strides, padding, data_format, dilation_rate, groups
-                )
-                dz = _through_activation(dy, activation, z)
-            settings = dict(windows=windows, data_format=data_format, groups=groups)
-            dx = convolution_data(dz, kernel, **settings) if wanted[0] else None
-            dw = convolution_kernel(inputs, dz, **settings) if wanted[1] else None
-            db = _sum_positions(dz, data_format) if wanted[2] else None
-            return tuple(_cast(d, t) for d, t in zip((dx, dw, db), (inputs, kernel, bias)))
+            return _by_ops(dy)
         dz, dx = _channels_last(_array(dy, y.dtype), data_format), None
         if wanted[1] and not wanted[0]:
             dw, db = backend.conv_backward_first(x, dz, y, windows, groups, activation, wanted[2])
@@ -240,7 +164,21 @@ def convolution(
             if wanted[0]:
                 dx = _channels_back(backend.conv_backward_data(dz, w, windows, groups), data_format)
             dw = backend.conv_backward_kernel(x, dz, windows, groups) if wanted[1] else None
+        dw = None if dw is None else dw.reshape(kernel.shape)
         return _like(dx, inputs), _like(dw, kernel), _like(db, bias)
+
+    def _by_ops(dy):
+        """Do the same with ops, to be differentiated again."""
+        settings = dict(windows=windows, data_format=data_format, groups=groups)
+        laid = _reshaped(kernel, shape)
+        dz = dy
+        if activation is not None:
+            z = _with_bias(_convolve(inputs, laid, **settings), bias, data_format)
+            dz = _through_activation(dy, activation, z)
+        dx = convolution_data(dz, laid, **settings) if wanted[0] else None
+        dw = _reshaped(convolution_kernel(inputs, dz, **settings), kernel.shape) if wanted[1] else None
+        db = _sum_positions(dz, data_format) if wanted[2] else None
+        return tuple(_cast(d, t) for d, t in zip((dx, dw, db), (inputs, kernel, bias)))
 
     return _channels_back(y, data_format), vjp
 
@@ -315,10 +253,23 @@ def _convolve(inputs, kernel, windows, data_format="channels_last", groups=1):
 @op(shape=window_shapes.transposed_convolution, tensors=3)
 def transposed_convolution(
     inputs, kernel, bias=None, strides=1, padding="valid", output_padding=None, data_format="channels_last",
-    dilation_rate=1,
+    dilation_rate=1, activation=None,
 ):
-    """Transposed convolution with a bias: ``conv_transpose``, in one step."""
-    shape = window_shapes.transposed_convolution(
+    """Convolve transposed, add a bias and apply an activation, in one step.
+
+    Parameters
+    ----------
+    inputs, kernel, strides, padding, output_padding, data_format, dilation_rate
+        As in ``conv_transpose``.
+    bias : tensor, shape (filters,), optional
+    activation : {None, "relu", "tanh", "sigmoid"}
+
+    Returns
+    -------
+    tensor, shape (N, *out, filters) or (N, filters, *out)
+    """
+    _check_activation(activation, "transposed convolution")
+    window_shapes.transposed_convolution(  # for its errors
         inputs.shape, kernel.shape, None if bias is None else bias.shape, strides, padding, output_padding,
         data_format, dilation_rate,
     )
@@ -328,21 +279,34 @@ def transposed_convolution(
     windows = window_shapes.transposed_windows(
         x.shape[1:-1], w.shape[:-2], strides, padding, output_padding, dilation_rate
     )
-    y = backend.conv_backward_data(x, w, windows)
-    if b is not None:
-        y += b
-    tracked = [autograd.is_tracked(t) for t in (inputs, kernel, bias)]
+    y = backend.conv_backward_data(x, w, windows, 1, b, activation)
+    wanted = [autograd.is_tracked(t) for t in (inputs, kernel, bias)]
 
     def vjp(dy):
+        if autograd.recording():
+            return _by_ops(dy)
+        dz = _channels_last(_array(dy, y.dtype), data_format)
+        dz, db = backend.conv_backward_output(dz, y, activation, wanted[2])
+        dx = dw = None
+        if wanted[0]:
+            dx = _channels_back(backend.conv_forward(dz, w, windows), data_format)
+        if wanted[1]:
+            dw = backend.conv_backward_kernel(dz, x, windows)
+        return _like(dx, inputs), _like(dw, kernel), _like(db, bias)
+
+    def _by_ops(dy):
+        """Do the same with ops, to be differentiated again."""
         settings = dict(windows=windows, data_format=data_format)
-        dx = _convolve(dy, kernel, **settings) if tracked[0] else None
-        dw = convolution_kernel(dy, inputs, **settings) if tracked[1] else None
-        db = _sum_positions(dy, data_format) if tracked[2] else None
+        dz = dy
+        if activation is not None:
+            z = _with_bias(convolution_data(inputs, kernel, **settings), bias, data_format)
+            dz = _through_activation(dy, activation, z)
+        dx = _convolve(dz, kernel, **settings) if wanted[0] else None
+        dw = convolution_kernel(dz, inputs, **settings) if wanted[1] else None
+        db = _sum_positions(dz, data_format) if wanted[2] else None
         return tuple(_cast(d, t) for d, t in zip((dx, dw, db), (inputs, kernel, bias)))
 
-    y = _channels_back(y, data_format)
-    assert y.shape == shape
-    return y, vjp
+    return _channels_back(y, data_format), vjp
 
 
 # ---- small tools ---------------------------------------------------------------------------------------
@@ -350,6 +314,20 @@ def _promote(*tensors):
     """Return the arrays in their common dtype."""
     kind = dtypes.result_type(*(t.array.dtype for t in tensors if t is not None))
     return [None if t is None else t.array.astype(kind, copy=False) for t in tensors]
+
+
+def _windows(x_shape, kernel_shape, strides, padding, dilation_rate) -> window_shapes.Windows:
+    """Lay the windows of a convolution of channels-last inputs."""
+    rank = len(x_shape) - 2
+    return window_shapes.windows(
+        x_shape[1:-1], kernel_shape[:-2], window_shapes.per_axis(strides, rank, "strides"), padding,
+        window_shapes.per_axis(dilation_rate, rank, "dilation_rate"), "convolution",
+    )
+
+
+def _check_activation(activation, what: str) -> None:
+    if activation not in FUSED_ACTIVATIONS:
+        raise ValueError(f"{what}: activation must be one of {FUSED_ACTIVATIONS}, came {activation!r}")
 
 
 def _array(tensor: Tensor, dtype):
@@ -381,6 +359,22 @@ def _cast(gradient, tensor):
     if gradient is None or gradient.dtype == tensor.dtype:
         return gradient
     return ops.cast(gradient, tensor.dtype)
+
+
+def _reshaped(tensor, shape):
+    """Return a tensor in another shape."""
+    from gpukeras import ops
+
+    return tensor if tuple(tensor.shape) == tuple(shape) else ops.reshape(tensor, shape)
+
+
+def _with_bias(z, bias, data_format: str):
+    """Return ``z`` plus one number for each channel."""
+    if bias is None:
+        return z
+    shape = [1] * z.ndim
+    shape[-1 if data_format == "channels_last" else 1] = -1
+    return z + _cast(_reshaped(bias, tuple(shape)), z)
 
 
 def _sum_positions(dy, data_format: str):

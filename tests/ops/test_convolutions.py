@@ -268,11 +268,60 @@ def naive_transpose_axes(x, w, strides, padding, output_padding):
     return np.einsum("nhvc,hak,vbl,klfc->nabf", x, spread[0], spread[1], w)
 
 
-def test_transposed_bias():
-    from gpukeras.ops.convolutions import transposed_convolution
+ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
 
-    check_op(transposed_convolution, [draw(2, 4, 2), draw(3, 3, 2), draw(3)],
-             lambda a, k, b, s: naive_transpose(a, k, s) + b, settings=(2,))
+
+@pytest.mark.parametrize("activation, settings", [
+    (None, dict(strides=2)), ("relu", dict(strides=2, padding="same")), ("tanh", dict(strides=3)),
+    ("sigmoid", dict(dilation_rate=2)),
+])
+def test_transposed_in_one_step(backend, activation, settings):
+    def reference(a, k, b, **settings):
+        y = naive_transpose(a, k, **settings) + b
+        return ACTIVATIONS.get(activation, np.array)(y)
+
+    check_op(lambda *a, **s: ops.transposed_convolution(*a, activation=activation, **s),
+             [draw(2, 4, 2), draw(2, 3, 2), draw(3)], reference, kwargs=settings, second_order=True)
+
+
+def naive_depthwise(x, w, **settings):
+    """One convolution for each channel."""
+    parts = [naive_conv(x[..., c:c + 1], w[..., c:c + 1, :], **settings) for c in range(w.shape[-2])]
+    return np.concatenate(parts, axis=-1)
+
+
+@pytest.mark.parametrize("rank, activation, settings", [
+    (1, "relu", dict(padding="causal")), (2, "tanh", dict(strides=2, padding="same")),
+    (2, None, dict(dilation_rate=2)), (3, "sigmoid", dict(strides=2)),
+])
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_and_separable_in_one_step(backend, rank, activation, settings, multiplier):
+    x, w = draw(2, *(5, 6, 4)[:rank], 3), draw(*(3, 2, 2)[:rank], 3, multiplier)
+    after = ACTIVATIONS.get(activation, np.array)
+    check_op(lambda *a: ops.depthwise_convolution(*a, activation=activation, **settings),
+             [x, w, draw(3 * multiplier)], lambda a, k, b: after(naive_depthwise(a, k, **settings) + b),
+             second_order=rank == 1, dtypes=("float64", "float32", "float16") if rank == 1 else ("float64",))
+    point = draw(*(1,) * rank, 3 * multiplier, 4)
+    check_op(lambda *a: ops.separable_convolution(*a, activation=activation, **settings), [x, w, point, draw(4)],
+             lambda a, k, p, b: after(naive_conv(naive_depthwise(a, k, **settings), p) + b),
+             second_order=rank == 1, dtypes=("float64", "float32"), strided=rank == 1)
+
+
+def test_separable_in_three_dimensions_channels_first(backend):
+    x, w, p = draw(1, 2, 4, 3, 4), draw(2, 2, 3, 2, 2), draw(1, 1, 1, 4, 3)
+    check_op(ops.separable_conv, [x, w, p], lambda a, k, q, **_: np.moveaxis(
+        naive_conv(naive_depthwise(np.moveaxis(a, 1, -1), k, padding="same"), q), -1, 1),
+        kwargs=dict(padding="same", data_format="channels_first"), dtypes=("float64",))
+
+
+def test_what_nobody_asks_for_is_not_computed():
+    """Of a separable convolution: only the gradients of what is trained."""
+    x, w, p = Tensor(draw(1, 5, 2)), Tensor(draw(3, 2, 1)), Variable(draw(1, 2, 3))
+    with autograd.GradientTape() as tape:
+        y = ops.separable_convolution(x, w, p, activation="relu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(x.backend), "conv_backward_data", None)
+        assert tape.gradient(y, p).shape == p.shape
 
 
 # ---- odd sizes and errors -------------------------------------------------------------------------------
