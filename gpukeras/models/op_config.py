@@ -20,15 +20,16 @@ _MODULE_OF = dict.fromkeys(
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
     "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
-    "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax SegmentMin SegmentProd SegmentSum TopK".split(), "math"
+    "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax "
+    "SegmentMin SegmentProd SegmentSum TopK".split(), "math"
 ) | {"Resize": "image"}
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
     "adaptive_mean_pooling": "AdaptiveAveragePool", "adaptive_maximum_pooling": "AdaptiveMaxPool",
     "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
-    "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum", "detach": "StopGradient",
-    "gather": "Take", "getitem": "GetItem", "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool",
-    "pad_constant": "Pad", "repeat_elements": "Repeat", "resize_images": "Resize",
+    "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum",
+    "detach": "StopGradient", "gather": "Take", "getitem": "GetItem", "maximum_pooling": "MaxPool",
+    "mean_pooling": "AveragePool", "pad_constant": "Pad", "repeat_elements": "Repeat", "resize_images": "Resize",
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
@@ -37,10 +38,10 @@ _OURS = frozenset({
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",
     "convolution", "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding",
     "embedding_gradient",
-    "fourier", "fused_dense", "gather_nd", "half_transposed", "half_weighted", "gru", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization",
-    "lstm", "max_pool_gradient", "max_pool_select", "mean_absolute_error", "mean_squared_error", "mish", "overlap_add",
-    "pad_copies", "positive", "put_block", "put_diagonal", "resize_gradient", "rms_normalization",
-    "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "sparse_dense",
+    "fourier", "fused_dense", "gather_nd", "gru", "half_transposed", "half_weighted", "hard_sigmoid_keras2",
+    "index_put", "isin", "layer_normalization", "lstm", "max_pool_gradient", "max_pool_select",
+    "mean_absolute_error", "mean_squared_error", "mish", "overlap_add", "pad_copies", "positive", "put_block",
+    "put_diagonal", "resize_gradient", "rms_normalization", "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "sparse_dense",
     "softmax_cross_entropy", "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",
 })
 # Public functions whose Keras class is called something else.
