@@ -31,6 +31,12 @@ def _hard_sigmoid(xp, a, out):
     xp.clip(out, 0, 1, out=out)
 
 
+def _hard_sigmoid_keras2(xp, a, out):
+    xp.multiply(a, 0.2, out=out)
+    xp.add(out, 0.5, out=out)
+    xp.clip(out, 0, 1, out=out)
+
+
 def _softsign(xp, a, out):
     xp.divide(a, 1 + xp.abs(a), out=out)
 
@@ -65,6 +71,7 @@ ACTIVATIONS = {
     "softsign": _softsign,
     "elu": _elu,
     "selu": _selu,
+    "hard_sigmoid_keras2": _hard_sigmoid_keras2,
 }
 
 # name -> f(xp, y, out): derivative as a function of the output y, which is all that the steps keep.
@@ -81,6 +88,7 @@ SLOPES = {
     "softsign": lambda xp, y, out: xp.square(1 - xp.abs(y), out=out),
     "elu": lambda xp, y, out: xp.add(xp.minimum(y, 0), 1, out=out),
     "selu": lambda xp, y, out: xp.copyto(out, xp.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)),
+    "hard_sigmoid_keras2": lambda xp, y, out: xp.multiply(xp.sign(y * (1 - y)), 0.2, out=out),
 }
 
 

@@ -13,7 +13,8 @@
 
 enum Cell { SIMPLE_RNN, LSTM, GRU, GRU_BEFORE };
 enum Activation {
-  TANH, SIGMOID, LINEAR, RELU, RELU6, HARD_SIGMOID, HARD_TANH, EXPONENTIAL, SOFTPLUS, SOFTSIGN, ELU, SELU
+  TANH, SIGMOID, LINEAR, RELU, RELU6, HARD_SIGMOID, HARD_TANH, EXPONENTIAL, SOFTPLUS, SOFTSIGN, ELU, SELU,
+  HARD_SIGMOID_KERAS2
 };
 
 constexpr int CELL = USE_CELL;
@@ -37,6 +38,7 @@ __device__ __forceinline__ float activate(int kind, float x) {
     case RELU: return fmaxf(x, 0.f);
     case RELU6: return fminf(fmaxf(x, 0.f), 6.f);
     case HARD_SIGMOID: return fminf(fmaxf(x * (1.f / 6.f) + 0.5f, 0.f), 1.f);
+    case HARD_SIGMOID_KERAS2: return fminf(fmaxf(0.2f * x + 0.5f, 0.f), 1.f);
     case HARD_TANH: return fminf(fmaxf(x, -1.f), 1.f);
     case EXPONENTIAL: return expf(x);
     case SOFTPLUS: return log1pf(expf(-fabsf(x))) + fmaxf(x, 0.f);
@@ -55,6 +57,7 @@ __device__ __forceinline__ float slope(int kind, float y) {
     case RELU: return y > 0.f ? 1.f : 0.f;
     case RELU6: return y > 0.f && y < 6.f ? 1.f : 0.f;
     case HARD_SIGMOID: return y > 0.f && y < 1.f ? 1.f / 6.f : 0.f;
+    case HARD_SIGMOID_KERAS2: return y > 0.f && y < 1.f ? 0.2f : 0.f;
     case HARD_TANH: return y > -1.f && y < 1.f ? 1.f : 0.f;
     case EXPONENTIAL: return y;
     case SOFTPLUS: return -expm1f(-y);

@@ -7,7 +7,7 @@ import numpy as np
 GATES = {"SIMPLE_RNN": 1, "LSTM": 4, "GRU": 3, "GRU_BEFORE": 3}  # in the order of ``Cell``
 ACTIVATIONS = (  # in the order of ``Activation``
     "tanh", "sigmoid", "linear", "relu", "relu6", "hard_sigmoid", "hard_tanh", "exponential", "softplus",
-    "softsign", "elu", "selu",
+    "softsign", "elu", "selu", "hard_sigmoid_keras2",
 )
 SEQUENCE = np.dtype([
     (name, "i4") for name in (

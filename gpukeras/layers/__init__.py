@@ -28,6 +28,8 @@ _ROOMS = {
                " GlobalMaxPooling1D GlobalMaxPooling2D MaxPooling1D MaxPooling2D",
     "reshaping_2d": "UpSampling2D ZeroPadding2D",
     # recurrent layers
+    "convolutional_recurrent": "ConvLSTM1D ConvLSTM2D ConvLSTM3D ConvRNN2D",
+    "convolutional_recurrent_cells": "ConvLSTM2DCell",
     "recurrent": "RNN",
     "recurrent_cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
     "recurrent_fused": "GRU LSTM SimpleRNN",

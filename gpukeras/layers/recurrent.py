@@ -13,7 +13,9 @@ from gpukeras.layers.recurrent_cells import (
     build_inside,
     call_cell,
     initial_state_of,
+    map_shapes,
     output_size_of,
+    state_shapes,
     takes,
 )
 from gpukeras.symbolic import KerasTensor
@@ -95,9 +97,7 @@ class RNN(Layer):
         output = (batch, *((size,) if isinstance(size, (int, np.integer)) else tuple(size)))
         if self.return_sequences:
             output = (steps, *output) if self.time_major else (batch, steps, *output[1:])
-        if not self.return_state:
-            return output
-        return output, *tree.map_structure(lambda n: (batch, n), list(self.state_size))
+        return (output, *state_shapes(self.state_size, batch)) if self.return_state else output
 
     def compute_mask(self, _, mask=None):
         mask = tree.flatten(mask)[0]
@@ -182,18 +182,22 @@ class RNN(Layer):
         if initial_state is not None:
             kwargs["initial_state"] = initial_state
             count = len(tree.flatten(initial_state))
-            if count != len(tree.flatten(self.state_size)):
+            if count != self._state_count:
                 raise ValueError(
-                    f"layer {self.name!r} has {len(tree.flatten(self.state_size))} states, {count} initial "
-                    "states were given"
+                    f"layer {self.name!r} has {self._state_count} states, {count} initial states were given"
                 )
         kwargs |= {"mask": mask, "training": training, "constants": constants}
         return super().__call__(sequences, **{k: v for k, v in kwargs.items() if v is not None})
 
     def _constants_count(self, rest) -> int:
         """How many of the tensors behind the input are constants: those beyond the states."""
-        states = len(tree.flatten(self.state_size))
-        return max(0, len(rest) - states) if takes(self.cell, "constants") else 0
+        return max(0, len(rest) - self._state_count) if takes(self.cell, "constants") else 0
+
+    @property
+    def _state_count(self) -> int:
+        shapes: list = []
+        map_shapes(shapes.append, state_shapes(self.state_size, None))
+        return len(shapes)
 
     def call(self, sequences, initial_state=None, mask=None, training=False, constants=None):
         if self.time_major:
@@ -258,7 +262,7 @@ class RNN(Layer):
             return tree.map_structure(lambda v: ops.cast(v.value, self.compute_dtype), self.states)
         states = list(initial_state) if tree.is_nested(initial_state) else [initial_state]
         if len(states) != len(self.state_size):  # given flat, kept nested
-            template = tree.map_structure(lambda n: n, list(self.state_size))
+            template = map_shapes(lambda shape: 0, state_shapes(self.state_size, None))
             states = tree.pack_sequence_as(template, tree.flatten(states))
         return tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), states)
 

@@ -54,6 +54,25 @@ class DropoutRNNCell:
         """Forget the mask: the next call draws another."""
         self._recurrent_dropout_mask = None
 
+    def get_dropout_mask_for_cell(self, inputs, training, count=1):
+        """Return ``count`` masks for the input as ``tf.keras`` did; for one the mask itself, at rate 0 none."""
+        return self._mask_for_cell(self.get_dropout_mask, self.dropout, inputs, training, count)
+
+    def get_recurrent_dropout_mask_for_cell(self, inputs, training, count=1):
+        """Return masks for the state; see ``get_dropout_mask_for_cell``."""
+        found = self.get_recurrent_dropout_mask
+        return self._mask_for_cell(found, self.recurrent_dropout, inputs, training, count)
+
+    def _mask_for_cell(self, find, rate, inputs, training, count):
+        if not rate:
+            return None
+        if not training:
+            masks = [ops.ones_like(inputs)] * count
+        else:
+            mask = find(inputs)
+            masks = ops.unstack(mask) if len(mask.shape) > len(inputs.shape) else [mask] * count
+        return masks[0] if count == 1 else list(masks[:count])
+
     def _draw(self, like, rate):
         count = () if self.dropout_mask_count is None else (self.dropout_mask_count,)
         ones = ops.ones((*count, *like.shape), dtype=like.dtype)
@@ -97,7 +116,7 @@ class _Cell(Layer, DropoutRNNCell):
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed
         # Keras draws one mask per gate in implementation 1, which recurrent dropout always uses.
-        self.implementation = 1 if self.recurrent_dropout else implementation
+        self.implementation = 1 if self.recurrent_dropout else _implementation(implementation, self)
         if self.implementation == 1 and self.gates > 1:
             self.dropout_mask_count = self.gates
         self.state_size: int | list[int] = self.units
@@ -133,10 +152,9 @@ class _Cell(Layer, DropoutRNNCell):
             return drop, None
         return drop, self.get_recurrent_dropout_mask(state)
 
-    def get_initial_state(self, batch_size=None):
-        """Return zeros for the states of ``batch_size`` samples."""
-        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
-        return [ops.zeros((batch_size, n), dtype=self.compute_dtype) for n in sizes]
+    def get_initial_state(self, batch_size=None, inputs=None, dtype=None):
+        """Return zeros for the states of ``batch_size`` samples, or for ``inputs``, as in ``tf.keras``."""
+        return zero_states(self, batch_size, inputs, dtype)
 
     def get_config(self):
         config = super().get_config()
@@ -146,6 +164,14 @@ class _Cell(Layer, DropoutRNNCell):
         if self.implementation == 1 and not self.recurrent_dropout:
             config["implementation"] = 1
         return config
+
+
+def _implementation(value, layer) -> int:
+    """Return ``implementation``: 1, a product for each gate, or 2, one for all; 0 was another form of 1."""
+    value = {"cpu": 0, "mem": 1, "gpu": 2}.get(value, value)  # of Keras 1, by what they save
+    if value not in (0, 1, 2):
+        raise ValueError(f"layer {layer.name!r}: implementation must be 0, 1 or 2, came {value!r}")
+    return value or 1
 
 
 def _plain(name: str, value):
@@ -188,6 +214,7 @@ class SimpleRNNCell(_Cell):
         bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs,
     ):
         implementation = kwargs.pop("implementation", 2)
+        self.enable_caching_device = kwargs.pop("enable_caching_device", False)  # there is nothing to cache
         super().__init__(**kwargs)
         self._set_up(
             units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
@@ -240,6 +267,7 @@ class GRUCell(_Cell):
         seed=None, **kwargs,
     ):
         implementation = kwargs.pop("implementation", 2)
+        self.enable_caching_device = kwargs.pop("enable_caching_device", False)  # there is nothing to cache
         super().__init__(**kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
@@ -316,6 +344,7 @@ class LSTMCell(_Cell):
         recurrent_dropout=0.0, seed=None, **kwargs,
     ):
         implementation = kwargs.pop("implementation", 2)
+        self.enable_caching_device = kwargs.pop("enable_caching_device", False)  # there is nothing to cache
         super().__init__(**kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
@@ -353,6 +382,17 @@ def _activate(function, x):
     return x if function is None else function(x)
 
 
+def as_keras2(activation):
+    """Return an activation by its name in Keras 2, where ``"hard_sigmoid"`` was another function."""
+    return ops.hard_sigmoid_keras2 if activation == "hard_sigmoid" else activations.get(activation)
+
+
+def with_keras2_names(layer, config: dict) -> dict:
+    """Return a configuration with activations by the names that ``as_keras2`` reads."""
+    return {k: "hard_sigmoid" if getattr(layer, k, None) is ops.hard_sigmoid_keras2 else v
+            for k, v in config.items()}
+
+
 def _product(x, weights, mask):
     """``x @ weights`` with dropout factors on ``x``: none, one for all gates, or one per gate."""
     if mask is None:
@@ -370,6 +410,8 @@ class StackedRNNCells(Layer):
     Parameters
     ----------
     cells : list of cells
+    reverse_state_order : bool
+        List the states of the last cell first, as Keras did before 2.2.
 
     Examples
     --------
@@ -380,6 +422,7 @@ class StackedRNNCells(Layer):
     """
 
     def __init__(self, cells, **kwargs):
+        self.reverse_state_order = kwargs.pop("reverse_state_order", False)
         super().__init__(**kwargs)
         for cell in cells:
             for wanted in ("call", "state_size"):
@@ -392,7 +435,12 @@ class StackedRNNCells(Layer):
     @property
     def state_size(self):
         """State sizes of the cells, one entry (an int or a list) per cell."""
-        return [cell.state_size for cell in self.cells]
+        sizes = [list(s) if isinstance(s, tuple) else s for s in (cell.state_size for cell in self.cells)]
+        return self._in_order(sizes)
+
+    def _in_order(self, of_cells: list) -> list:
+        """Bring what there is for each cell into the order of the states, or back."""
+        return of_cells[::-1] if self.reverse_state_order else of_cells
 
     @property
     def output_size(self):
@@ -403,26 +451,34 @@ class StackedRNNCells(Layer):
         batch = input_shape[0]
         for cell in self.cells:
             build_inside(cell, input_shape)
-            input_shape = (batch, output_size_of(cell))
+            size = output_size_of(cell)
+            input_shape = (batch, *size) if isinstance(size, (list, tuple)) else (batch, size)
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size=None, inputs=None, dtype=None):
         """Return zeros (or what the cells say) for every cell's states."""
-        return [initial_state_of(cell, batch_size, self.compute_dtype) for cell in self.cells]
+        batch_size, dtype = samples_of(batch_size, inputs), dtype or self.compute_dtype
+        return self._in_order([initial_state_of(cell, batch_size, dtype) for cell in self.cells])
 
-    def call(self, inputs, states, training=False, **kwargs):
+    def call(self, inputs, states, training=False, constants=None, **kwargs):
+        if constants is not None:
+            kwargs["constants"] = constants
         new_states = []
-        for cell, given in zip(self.cells, states):
+        for cell, given in zip(self.cells, self._in_order(list(states))):
             nested = tree.is_nested(given)
-            inputs, state = call_cell(cell, inputs, list(given) if nested else [given], training, **kwargs)
+            options = {k: v for k, v in kwargs.items() if takes(cell, k)}
+            inputs, state = call_cell(cell, inputs, list(given) if nested else [given], training, **options)
             if not tree.is_nested(state):
                 state = [state]
             new_states.append(list(state) if nested else state[0])
-        return inputs, new_states
+        return inputs, self._in_order(new_states)
 
     def get_config(self):
         from gpukeras import saving
 
-        return super().get_config() | {"cells": [saving.serialize_keras_object(cell) for cell in self.cells]}
+        config = super().get_config()
+        if self.reverse_state_order:
+            config["reverse_state_order"] = True
+        return config | {"cells": [saving.serialize_keras_object(cell) for cell in self.cells]}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -454,9 +510,41 @@ def initial_state_of(cell, batch_size, dtype):
             given = {"inputs": ops.zeros((batch_size, 1), dtype=dtype)}
         state = own(**given)
         return list(state) if tree.is_nested(state) else [state]
-    sizes = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
-    sizes = [tuple(n) if isinstance(n, (list, tuple)) else (n,) for n in sizes]
-    return [ops.zeros((batch_size, *size), dtype=dtype) for size in sizes]
+    return zero_states(cell, batch_size, None, dtype)
+
+
+def zero_states(cell, batch_size, inputs=None, dtype=None) -> list:
+    """Return zeros for the states of a cell, nested like its ``state_size``."""
+    dtype = dtype or getattr(cell, "compute_dtype", None)
+    shapes = state_shapes(cell.state_size, samples_of(batch_size, inputs))
+    return map_shapes(lambda shape: ops.zeros(shape, dtype=dtype), shapes)
+
+
+def samples_of(batch_size, inputs=None):
+    """Return the number of samples: given as such, or as that of ``inputs``, which may come first."""
+    if hasattr(batch_size, "shape") and len(batch_size.shape) > 0:
+        inputs = batch_size
+    return batch_size if inputs is None else inputs.shape[0]
+
+
+def state_shapes(state_size, batch_size) -> list:
+    """Return the shapes of a cell's states as a list: an int is a vector's size, a tuple inside a shape.
+
+    Lists inside are those of cells in a stack.
+    """
+    sizes = list(state_size) if isinstance(state_size, (list, tuple)) else [state_size]
+    return [
+        state_shapes(n, batch_size) if isinstance(n, list)
+        else (batch_size, *n) if isinstance(n, tuple) else (batch_size, int(n))
+        for n in sizes
+    ]
+
+
+def map_shapes(function, shapes):
+    """Return ``function`` of every shape (a tuple) in nested lists of them."""
+    if isinstance(shapes, list):
+        return [map_shapes(function, shape) for shape in shapes]
+    return function(shapes)
 
 
 def call_cell(cell, inputs, states, training, **kwargs):
@@ -468,8 +556,9 @@ def call_cell(cell, inputs, states, training, **kwargs):
 
 def takes(cell, argument: str) -> bool:
     """Tell whether a cell's ``call`` has an argument of that name."""
-    names = inspect.signature(cell.call).parameters
-    return argument in names or isinstance(cell, StackedRNNCells)
+    if isinstance(cell, StackedRNNCells) and argument != "training":
+        return any(takes(inner, argument) for inner in cell.cells)
+    return argument in inspect.signature(cell.call).parameters
 
 
 def build_inside(layer, shape, **shapes) -> None:

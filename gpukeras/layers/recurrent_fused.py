@@ -12,6 +12,7 @@ from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent import RNN
 from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from gpukeras.ops import recurrent as fused
+from gpukeras.registry import is_own
 
 
 def _of_cell(name: str):
@@ -22,7 +23,7 @@ def _of_cell(name: str):
 def _fused_names() -> dict:
     """Activation functions the fused steps know, with their names there."""
     found = {}
-    for name in fused.ACTIVATIONS:
+    for name in fused.ACTIVATIONS:  # Keras 2's comes last: in its era it is ``activations.hard_sigmoid``
         for module in (activations, ops):
             if hasattr(module, name):
                 found[getattr(module, name)] = name
@@ -49,11 +50,8 @@ class _Fused(RNN):
     op: Callable
     cell_class: type[Layer]
 
-    def __init__(self, cell, *, use_cudnn="auto", **kwargs):
-        if use_cudnn not in ("auto", True, False):
-            raise ValueError(f"use_cudnn must be 'auto', True or False, came {use_cudnn!r}")
+    def __init__(self, cell, **kwargs):
         super().__init__(cell, **kwargs)
-        self.use_cudnn = use_cudnn  # accepted for compatibility: there is one implementation
         self.input_spec = InputSpec(ndim=3)
 
     units = _of_cell("units")
@@ -86,27 +84,33 @@ class _Fused(RNN):
         return None if None in found.values() else found
 
     def _zero_states(self, sequences):
-        own = type(self).get_initial_state is RNN.get_initial_state
-        if own and self._settings() is not None and type(self.cell) is self.cell_class:
-            return [None] * len(self.state_size)  # the op starts from zeros by itself
+        if self._starts_from_zeros():
+            return [None] * len(self.state_size)  # the op does so by itself
         return super()._zero_states(sequences)
+
+    def _starts_from_zeros(self) -> bool:
+        """Tell whether the first states are zeros that nobody need make: no method of theirs was replaced."""
+        own = is_own(type(self).get_initial_state) and is_own(type(self.cell).get_initial_state)
+        return own and self._settings() is not None
 
     def inner_loop(self, sequences, initial_state, mask, training=False, constants=None):
         settings = None if constants is not None else self._settings()
         if settings is None:
             return super().inner_loop(sequences, initial_state, mask, training, constants)
         cell = self.cell
-        batch, _, features = sequences.shape
-        drop, recurrent_drop = cell.masks(
-            SimpleNamespace(shape=(batch, features), dtype=sequences.dtype),
-            SimpleNamespace(shape=(batch, cell.units), dtype=sequences.dtype), training,
-        )
+        step, state = (SimpleNamespace(shape=s, dtype=sequences.dtype) for s in self._step_shapes(sequences))
+        drop, recurrent_drop = cell.masks(step, state, training)
         output, *states = self.op(
             sequences, *initial_state, cell.kernel, cell.recurrent_kernel, cell.bias, mask, drop,
             recurrent_drop, go_backwards=self.go_backwards, return_sequences=self.return_sequences,
             zero_output_for_mask=self.zero_output_for_mask, **settings,
         )
         return output, output, states
+
+    def _step_shapes(self, sequences):
+        """Return the shapes of one step of the inputs and of a state."""
+        batch, _, features = sequences.shape
+        return (batch, features), (batch, self.cell.units)
 
     def get_config(self):
         config = super().get_config()
@@ -117,6 +121,13 @@ class _Fused(RNN):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def _cudnn_choice(use_cudnn):
+    """Return ``use_cudnn``, which is accepted for compatibility: there is one implementation."""
+    if use_cudnn not in ("auto", True, False):
+        raise ValueError(f"use_cudnn must be 'auto', True or False, came {use_cudnn!r}")
+    return use_cudnn
 
 
 def _cell_options(kwargs: dict) -> dict:
@@ -241,9 +252,9 @@ class GRU(_Fused):
         )
         super().__init__(
             cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, use_cudnn=use_cudnn,
-            **kwargs,
+            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs,
         )
+        self.use_cudnn = _cudnn_choice(use_cudnn)
 
 
 class LSTM(_Fused):
@@ -308,6 +319,6 @@ class LSTM(_Fused):
         )
         super().__init__(
             cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, use_cudnn=use_cudnn,
-            **kwargs,
+            stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs,
         )
+        self.use_cudnn = _cudnn_choice(use_cudnn)

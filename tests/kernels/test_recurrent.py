@@ -17,6 +17,7 @@ PLAIN = {
     "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.clip(x, 0, 6),
     "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "hard_sigmoid_keras2": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
     "hard_tanh": lambda x: np.clip(x, -1, 1),
     "exponential": np.exp,
     "softplus": lambda x: np.log(1 + np.exp(x)),
