@@ -16,10 +16,14 @@ class Device:
         ``numpy`` or ``cupy``.
     name : str
         ``"cpu"`` or ``"gpu:N"``.
+    takes_bfloat16 : bool
+        Whether the methods take arrays of that type. Generic code does not: beside a Python number such arrays
+        become float32, in NumPy and in CuPy. Ops widen them first.
     """
 
     xp: Any = np
     name = "cpu"
+    takes_bfloat16 = False
 
     def describe(self) -> str:
         """Return one readable line about the device."""

@@ -31,7 +31,7 @@ class RandomMixin(SpecialMixin):
             y *= high - low
         if low:
             y += low
-        if dtype == "float16" or high - low != 1 or low:
+        if np.dtype(dtype).itemsize == 2 or high - low != 1 or low:
             # Rounding may have reached `high`; the interval is open there.
             kind = np.dtype(dtype).type
             y = self.xp.minimum(y.astype(dtype, copy=False), np.nextafter(kind(high), kind(low)))

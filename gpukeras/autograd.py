@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpukeras import backends, tree
+from gpukeras import backends, dtypes, tree
 from gpukeras.backends import threads
 from gpukeras.tensor import Tensor, Variable, new_uid, to_array
 
@@ -144,7 +144,7 @@ class GradientTape:
                     f"tape.watch expects tensors, came {type(leaf).__name__}; "
                     "convert first: x = ops.convert_to_tensor(x)"
                 )
-            if leaf.dtype.kind not in "fc":
+            if leaf.dtype.kind != "c" and not dtypes.is_float(leaf.dtype):
                 raise TypeError(f"only floating tensors can be differentiated, came dtype {leaf.dtype}")
             if not leaf.uid:
                 leaf.uid = new_uid()

@@ -146,7 +146,7 @@ class _Random(Initializer):
 def _float_dtype(dtype) -> tuple[np.dtype, np.dtype]:
     """Return the dtype to draw in and the one to return."""
     wanted = np.dtype(dtypes.standardize_dtype(dtype))
-    if wanted.kind != "f":
+    if not dtypes.is_float(wanted):
         raise ValueError(f"random initializers make floating values, came dtype {wanted.name!r}")
     return np.dtype("float64" if wanted == np.float64 else "float32"), wanted
 

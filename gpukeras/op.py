@@ -33,7 +33,10 @@ class Op(Protocol):
     def __call__(self, *args, **kwargs) -> Any: ...
 
 
-def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: bool = False) -> Callable:
+def op(
+    *, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: bool = False,
+    bfloat16: str = "wide",
+) -> Callable:
     """Make a public op of a function ``f(*tensors, *settings) -> (arrays, vjp)``.
 
     Parameters
@@ -48,6 +51,10 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
         is a sequence of tensors; ``"args"``: ``*args`` are.
     scalars : bool
         Elementwise ops: Python numbers stay scalars and take the other operand's dtype.
+    bfloat16 : {"wide", "kernels", "as is"}
+        Who takes arrays of that type: nobody, the op is computed in float32 and its results are rounded;
+        ``f`` where the backend has kernels for them (``takes_bfloat16``); or ``f`` everywhere, as it only
+        moves elements.
 
     Notes
     -----
@@ -101,6 +108,12 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
                 else:
                     inputs = _as_tensors(f.__name__, inputs, scalars)
 
+            if dtypes.BFLOAT16 is not None and bfloat16 != "as is" and _needs_wide(inputs, bfloat16):
+                kinds = [None if x is None else x.array.dtype.name for x in inputs]
+                wide = [_widened(x) for x in inputs]
+                outputs = call(wide, *rest, **kwargs) if listed else call(*wide, *rest, **kwargs)
+                return _rounded(outputs, result_dtype(kinds, rest, kwargs))
+
             if backends.several_gpus:
                 with backends.scope_of(f.__name__, [x.array for x in inputs if x is not None]):
                     result, vjp = f(inputs, *rest, **kwargs) if listed else f(*inputs, *rest, **kwargs)
@@ -135,24 +148,29 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
             common = _common_dtype(inputs)
             known = [_symbolic_input(x, common) for x in inputs]
             shapes = [None if s is None else s[0] for s in known]
-            kinds = [None if s is None else s[1] for s in known]
-            # Lists of tensors travel as separate shapes: rule(*shapes, **settings).
-            settings = {**dict(zip(names[1:], rest)), **kwargs} if listed else kwargs
-            rest = () if listed else rest
+            kind = result_dtype([None if s is None else s[1] for s in known], rest, kwargs)
+            rest, settings = settings_of(rest, kwargs)
             found = shape(*shapes, *rest, **settings)
-            types = [k for k in kinds if k is not None]
-            if dtype == "promote":
-                kind = dtypes.result_type(*types).name
-            elif dtype == "float":
-                kind = dtypes.float_type(dtypes.result_type(*types)).name
-            elif callable(dtype):
-                kind = dtype(*kinds, *rest, **settings)
-            else:
-                kind = dtype
             if isinstance(found, list):
                 kinds = kind if isinstance(kind, list) else [kind] * len(found)
                 return tuple(symbolic.KerasTensor(s, k) for s, k in zip(found, kinds))
             return symbolic.KerasTensor(found, kind)
+
+        def settings_of(rest, kwargs):
+            # Lists of tensors travel as separate shapes: rule(*shapes, **settings).
+            return ((), {**dict(zip(names[1:], rest)), **kwargs}) if listed else (rest, kwargs)
+
+        def result_dtype(kinds, rest, kwargs):
+            """Return the name of the result's dtype, or a list of them, by those of the inputs."""
+            types = [k for k in kinds if k is not None]
+            if dtype == "promote":
+                return dtypes.result_type(*types).name
+            if dtype == "float":
+                return dtypes.float_type(dtypes.result_type(*types)).name
+            if callable(dtype):
+                rest, settings = settings_of(rest, kwargs)
+                return dtype(*kinds, *rest, **settings)
+            return dtype
 
         made = cast(Op, call)
         made.shape_rule = shape
@@ -164,6 +182,28 @@ def op(*, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: boo
     return decorate
 
 
+# ---- bfloat16 ------------------------------------------------------------------------------------------
+def _needs_wide(inputs, bfloat16: str) -> bool:
+    """Tell whether a tensor of that type is among the inputs, and nobody there who computes on it."""
+    narrow = dtypes.BFLOAT16
+    found = next((x for x in inputs if x is not None and x.array.dtype == narrow), None)
+    return found is not None and (bfloat16 == "wide" or not found.backend.takes_bfloat16)
+
+
+def _widened(x):
+    """Return bfloat16 as float32; the tape learns of it, so that gradients are rounded on their way back."""
+    return x if x is None or x.array.dtype != dtypes.BFLOAT16 else REGISTRY["cast"](x, "float32")
+
+
+def _rounded(outputs, kinds):
+    """Return results that were computed in float32 in bfloat16 where the rule says so."""
+    if isinstance(outputs, Tensor):
+        return REGISTRY["cast"](outputs, kinds) if kinds == "bfloat16" else outputs
+    kinds = kinds if isinstance(kinds, list) else [kinds] * len(outputs)
+    return type(outputs)(_rounded(y, kind) for y, kind in zip(outputs, kinds))
+
+
+# ---- inputs --------------------------------------------------------------------------------------------
 def _bind(f, names, count, args, kwargs):
     """Collect tensor parameters some of which were given by keyword (they leave ``kwargs``)."""
     found = list(args)
@@ -197,7 +237,7 @@ def _with_number(x1, x2):
     if type(number) is not float and type(number) is not int or not isinstance(tensor, Tensor):
         return None
     dtype = tensor.array.dtype
-    if dtype.kind != "f" or (type(tensor) is not Tensor and _STATE.autocast):
+    if dtype.kind not in dtypes.FLOAT_KINDS or (type(tensor) is not Tensor and _STATE.autocast):
         return None
     scalar = Tensor(dtype.type(number))
     return (tensor, scalar) if tensor is x1 else (scalar, tensor)
@@ -221,7 +261,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
         if x is None:
             pass
         elif isinstance(x, Tensor):
-            if _STATE.autocast and isinstance(x, Variable) and x.autocast and x.dtype.kind == "f":
+            if _STATE.autocast and isinstance(x, Variable) and x.autocast and dtypes.is_float(x.dtype):
                 if x.dtype != _STATE.autocast:
                     x = _read_as(x, _STATE.autocast)
             elif not scalars and backend is not None and isinstance(x.array, np.generic):
@@ -230,7 +270,7 @@ def _as_tensors(name: str, inputs, scalars: bool) -> tuple:
             kind = _scalar_dtype(x, common)
             x = Tensor(kind.type(x)) if scalars else Tensor(backend.asarray(x, kind))
         else:
-            keep = common is not None and isinstance(x, np.ndarray) and x.dtype.kind == "f" == common.kind
+            keep = common is not None and isinstance(x, np.ndarray) and _both_float(x.dtype, common)
             x = Tensor(to_array(x, common if keep else None, backend))
         converted.append(x)
     return tuple(converted)
@@ -256,7 +296,7 @@ def _scalar_dtype(x, common: np.dtype) -> np.dtype:
 
 def _common_dtype(inputs):
     kinds = [x.dtype for x in inputs if isinstance(x, (Tensor, symbolic.KerasTensor))]
-    return dtypes.result_type(*(np.dtype(k) for k in kinds)) if kinds else None
+    return dtypes.result_type(*kinds) if kinds else None
 
 
 def _symbolic_input(x, common):
@@ -266,8 +306,12 @@ def _symbolic_input(x, common):
     if isinstance(x, (bool, int, float, np.generic)) and common is not None:
         return (), _scalar_dtype(x, common).name
     if isinstance(x, (Tensor, symbolic.KerasTensor)):
-        if _STATE.autocast and isinstance(x, Variable) and x.autocast and x.dtype.kind == "f":
+        if _STATE.autocast and isinstance(x, Variable) and x.autocast and dtypes.is_float(x.dtype):
             return x.shape, _STATE.autocast  # as ``_as_tensors`` reads it
         return x.shape, np.dtype(x.dtype).name
     x = np.asarray(x)
-    return x.shape, (common if x.dtype.kind == "f" == common.kind else x.dtype).name
+    return x.shape, (common if _both_float(x.dtype, common) else x.dtype).name
+
+
+def _both_float(dtype, common) -> bool:
+    return common is not None and dtype.kind in dtypes.FLOAT_KINDS and common.kind in dtypes.FLOAT_KINDS

@@ -327,7 +327,7 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
     logits = to_array(logits)
     if logits.ndim != 2:
         raise ValueError(f"random.categorical: logits must have shape (batch, classes), came {logits.shape}")
-    if logits.dtype.kind != "f":
+    if not dtypes.is_float(logits.dtype):
         logits = logits.astype(dtypes.floatx())
     backend = backends.backend_of(logits)
     xp = backend.xp

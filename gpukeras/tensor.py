@@ -198,7 +198,7 @@ class Variable(Tensor):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
-        self.auto_watch = self._trainable and self.array.dtype.kind == "f"
+        self.auto_watch = self._trainable and dtypes.is_float(self.array.dtype)
 
     @property
     def value(self) -> Tensor:
@@ -282,7 +282,9 @@ def to_array(value, dtype=None, backend=None):
         return array
     backend = backend or backends.current()
     if backend.owns(value) and not isinstance(value, np.ndarray):
-        return value if dtype is None else value.astype(dtype, copy=False)
+        if value.dtype.kind == "V":
+            dtypes.standardize_dtype(value.dtype)
+        return value if dtype is None else value.astype(dtypes.standardize_dtype(dtype), copy=False)
     if hasattr(value, "array") and not hasattr(value, "__array__"):
         raise TypeError(f"cannot convert {type(value).__name__} to a tensor")
     host = value if isinstance(value, (np.ndarray, np.generic)) else _host(value)
@@ -293,6 +295,8 @@ def to_array(value, dtype=None, backend=None):
             # Python ints: int32 as in Keras, unless they do not fit.
             fits = not host.size or (host.max() < 2**31 and host.min() >= -(2**31))
             dtype = "int32" if fits else "int64"
+        elif host.dtype.kind == "V":  # bfloat16, of which ops know from now on; else an error
+            dtypes.standardize_dtype(host.dtype)
     else:
         dtype = dtypes.standardize_dtype(dtype)
     if host.dtype.kind in "OSU" and dtype is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpukeras import autograd, config, dtype_policies, sparse, symbolic, tree
+from gpukeras import autograd, config, dtype_policies, dtypes, sparse, symbolic, tree
 from gpukeras.layers.call_spec import (
     CallSpec,
     as_tuples,
@@ -189,7 +189,7 @@ class Layer(Stateful):
         spec = call_spec(type(self))
         if len(args) == 1 and (not kwargs or len(kwargs) == 1 and "training" in kwargs) and (
             type(args[0]) is Tensor) and (
-            (kind := args[0].array.dtype) is self._compute_kind or kind.kind != "f"
+            (kind := args[0].array.dtype) is self._compute_kind or kind.kind not in dtypes.FLOAT_KINDS
         ):
             if self.built and spec.training_position:
                 return self._call_built(spec, args[0], kwargs.get("training"))
@@ -280,20 +280,20 @@ class Layer(Stateful):
 
     def _prepare(self, spec: CallSpec, args, kwargs):
         """Return the arguments with arrays as tensors of the compute dtype; tell whether any is symbolic."""
-        kind = self._compute_kind if self.autocast and self._compute_kind.kind == "f" else None
+        kind = self._compute_kind if self.autocast and dtypes.is_float(self._compute_kind) else None
         found_symbolic = False
 
         def convert(x):
             nonlocal found_symbolic
             if isinstance(x, KerasTensor):
                 found_symbolic = True
-                if kind is None or x.dtype == kind.name or not x.dtype.startswith("float"):
+                if kind is None or x.dtype == kind.name or not dtypes.is_float(x.dtype):
                     return x
             elif isinstance(x, Tensor):
-                if kind is None or x.dtype.kind != "f" or x.dtype == kind:
+                if kind is None or not dtypes.is_float(x.dtype) or x.dtype == kind:
                     return x
             elif isinstance(x, np.ndarray) or hasattr(x, "__cuda_array_interface__"):
-                return Tensor(to_array(x, kind if x.dtype.kind == "f" else None))
+                return Tensor(to_array(x, kind if dtypes.is_float(x.dtype) else None))
             elif sparse.is_sparse(x):
                 return sparse.sparse_tensor(x)
             else:
@@ -563,7 +563,7 @@ def _say_where(error: Exception, layer: Layer) -> None:
 
 def _check_finite(layer: Layer, outputs) -> None:
     for output in tree.flatten(outputs):
-        if isinstance(output, Tensor) and output.dtype.kind == "f":
+        if isinstance(output, Tensor) and dtypes.is_float(output.dtype):
             backend = output.backend
             if not bool(backend.to_numpy(backend.xp.isfinite(output.array).all())):
                 inner = " (or a layer inside it that was called directly)" if layer._sublayers() else ""

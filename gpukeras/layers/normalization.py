@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gpukeras import autograd, lazy, ops
+from gpukeras import autograd, dtypes, lazy, ops
 from gpukeras.backends import shapes
 from gpukeras.layers.arguments import take_arguments, written_arguments
 from gpukeras.layers.core import Elementwise
@@ -279,7 +279,7 @@ class LayerNormalization(Normalization):
 
     def _scale_only(self, inputs):
         kind = str(inputs.dtype)
-        x = ops.cast(inputs, "float32") if kind == "float16" else inputs
+        x = ops.cast(inputs, dtypes.wide(kind).name)
         factor = ops.rsqrt(ops.var(x, axis=self._axes, keepdims=True) + self.epsilon)
         shape = tuple(n if i in self._axes else 1 for i, n in enumerate(inputs.shape))
         return ops.cast(x * factor * ops.reshape(self.gamma, shape), kind)

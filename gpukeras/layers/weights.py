@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpukeras import autograd
+from gpukeras import autograd, dtypes
 from gpukeras.dtype_policies import DTypePolicy
 from gpukeras.layers.tracking import CALLS, owned_attributes, unique
 from gpukeras.symbolic import KerasTensor, Operation
@@ -88,7 +88,7 @@ class Stateful(Operation):
             )
         dtype = dtype or self._dtype_policy.variable_dtype
         if initializer is None:
-            initializer = "glorot_uniform" if str(dtype).startswith("float") else "zeros"
+            initializer = "glorot_uniform" if dtypes.is_float(dtypes.standardize_dtype(dtype)) else "zeros"
         variable = Variable(
             initializers.get(initializer), shape=shape, dtype=dtype, trainable=trainable, autocast=autocast,
             aggregation=aggregation, name=name, regularizer=regularizers.get(regularizer),

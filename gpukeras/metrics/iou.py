@@ -86,7 +86,7 @@ class IoU(Metric):
         if sample_weight is None:
             return backend.xp.ones((), self.dtype)
         weights = to_array(sample_weight, backend=backend)
-        if weights.dtype.kind == "f" and np.dtype(self.dtype).kind in "iu":
+        if dtypes.is_float(weights.dtype) and np.dtype(self.dtype).kind in "iu":
             warnings.warn(
                 f"metric {self.name!r}: weights of {weights.dtype} are cut to {self.dtype}; make the metric "
                 "with dtype='float32' for fractional weights", stacklevel=4,

@@ -186,7 +186,7 @@ def _unrecorded(update):
 
 
 def _is_dtype(name) -> bool:
-    return isinstance(name, str) and name in (*dtypes.FLOATS, "int32", "int64", "bfloat16")
+    return isinstance(name, str) and name in (*dtypes.FLOATS, "int32", "int64")
 
 
 def scalar_tensor(array) -> Tensor:

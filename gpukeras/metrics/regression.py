@@ -82,7 +82,7 @@ class CosineSimilarity(MeanMetricWrapper):
 
 def _paired(y_true, y_pred):
     y_pred = ops.convert_to_tensor(y_pred)
-    y_pred = y_pred if y_pred.dtype.kind == "f" else ops.cast(y_pred, dtypes.floatx())
+    y_pred = y_pred if dtypes.is_float(y_pred.dtype) else ops.cast(y_pred, dtypes.floatx())
     return losses.loss.align(y_true, y_pred)
 
 

@@ -276,7 +276,7 @@ def standardize_arrays(data, name: str, backend):
             f"{name} holds values of dtype {array.dtype}; expected numbers. Convert text and categories "
             "first (data frames: df.astype('float32') after encoding the text columns)"
         )
-    if array.dtype.kind == "f" and array.dtype != dtypes.floatx():
+    if dtypes.is_float(array.dtype) and array.dtype != dtypes.floatx():
         array = array.astype(dtypes.floatx())
     return array
 

@@ -70,7 +70,7 @@ def _ops():
 
 
 # ---- rectifiers -----------------------------------------------------------------------------------
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def relu(x):
     """Return ``max(x, 0)``; the gradient at 0 is 0."""
     backend = x.backend
@@ -84,7 +84,7 @@ def relu(x):
     return y, vjp
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def clipped_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """Return the general rectifier: ``x`` between threshold and maximum, a slope below.
 
@@ -114,7 +114,7 @@ def clipped_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     return _elementwise(x, a, forward, slope, "clipped_relu", negative_slope, threshold, max_value)
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def relu6(x):
     """Return ``min(max(x, 0), 6)``."""
     xp, a = x.backend.xp, x.array
@@ -123,7 +123,7 @@ def relu6(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def leaky_relu(x, negative_slope=0.2):
     """Return ``x`` where it is positive, ``negative_slope * x`` elsewhere; the gradient at 0 is 1."""
     xp, a = floating(x)
@@ -136,7 +136,7 @@ def leaky_relu(x, negative_slope=0.2):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def elu(x, alpha=1.0):
     """Return the exponential linear unit: ``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere.
 
@@ -154,7 +154,7 @@ def elu(x, alpha=1.0):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def selu(x):
     """Return ``1.0507 elu(x, 1.6733)``: keeps mean 0 and variance 1 through layers.
 
@@ -175,7 +175,7 @@ def selu(x):
     return _elementwise(x, a, forward, slope, "selu")
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def celu(x, alpha=1.0):
     """Return ``max(x, 0) + min(0, alpha (exp(x / alpha) - 1))``.
 
@@ -198,7 +198,7 @@ def _logistic(m, x):
     return m.tanh(x * 0.5) * 0.5 + 0.5
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def _sigmoid(x):
     _, a = floating(x)
     return _elementwise(
@@ -225,7 +225,7 @@ def sigmoid(x):
 _public(_sigmoid, sigmoid)
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def silu(x):
     """Return ``x * sigmoid(x)``, also called swish.
 
@@ -242,7 +242,7 @@ def silu(x):
     return _elementwise(x, a, lambda: a * x.backend.sigmoid(a), slope, "silu")
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def log_sigmoid(x):
     """Return ``log(sigmoid(x))`` without underflow: ``min(x, 0) - log(1 + exp(-|x|))``."""
     xp, a = floating(x)
@@ -252,7 +252,7 @@ def log_sigmoid(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def hard_sigmoid(x):
     """Return ``min(max(x / 6 + 0.5, 0), 1)``."""
     xp, a = floating(x)
@@ -263,7 +263,7 @@ def hard_sigmoid(x):
     return _elementwise(x, a, lambda: xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_sigmoid")
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def hard_sigmoid_keras2(x):
     """Return ``min(max(0.2 x + 0.5, 0), 1)``: what ``hard_sigmoid`` was before Keras 3."""
     xp, a = floating(x)
@@ -276,7 +276,7 @@ def hard_sigmoid_keras2(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def hard_silu(x):
     """Return ``x * hard_sigmoid(x)``, also called hard swish.
 
@@ -293,7 +293,7 @@ def hard_silu(x):
     return _elementwise(x, a, lambda: a * xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_silu")
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def hard_tanh(x):
     """Return ``x`` limited to [-1, 1]."""
     xp, a = x.backend.xp, x.array
@@ -302,7 +302,7 @@ def hard_tanh(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def sparse_sigmoid(x):
     """Return ``min(max(x / 2 + 0.5, 0), 1)``: 0 up to -1, 1 from 1 on, a line between."""
     xp, a = floating(x)
@@ -314,7 +314,7 @@ def sparse_sigmoid(x):
 
 
 # ---- smooth rectifiers ----------------------------------------------------------------------------
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def softplus(x):
     """Return ``log(1 + exp(x))`` without overflow."""
     xp, a = floating(x)
@@ -324,7 +324,7 @@ def softplus(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def softsign(x):
     """Return ``x / (1 + |x|)``."""
     xp, a = floating(x)
@@ -336,7 +336,7 @@ def softsign(x):
     return _elementwise(x, a, lambda: a / (xp.abs(a) + 1), slope, "softsign")
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def mish(x):
     """Return ``x * tanh(softplus(x))``.
 
@@ -355,7 +355,7 @@ def mish(x):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def gelu(x, approximate=True):
     """Return the Gaussian error linear unit ``x * P(N(0, 1) <= x)``.
 
@@ -398,7 +398,7 @@ def _gelu_slope(m, x, y):
     return (t + 1) * 0.5 + x * (1 - t * t) * inner * 0.5
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def squareplus(x, b=4):
     """Return ``(x + sqrt(x^2 + b)) / 2``.
 
@@ -413,7 +413,7 @@ def squareplus(x, b=4):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def sparse_plus(x):
     """Return 0 up to -1, ``(x + 1)^2 / 4`` between -1 and 1, ``x`` from 1 on."""
     xp, a = floating(x)
@@ -428,7 +428,7 @@ def sparse_plus(x):
 
 
 # ---- shrinking ------------------------------------------------------------------------------------
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def soft_shrink(x, threshold=0.5):
     """Return ``x`` moved by ``threshold`` towards 0, and 0 within it."""
     xp, a = floating(x)
@@ -438,7 +438,7 @@ def soft_shrink(x, threshold=0.5):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def hard_shrink(x, threshold=0.5):
     """Return ``x`` where ``|x| > threshold``, else 0."""
     xp, a = floating(x)
@@ -448,7 +448,7 @@ def hard_shrink(x, threshold=0.5):
     )
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def tanh_shrink(x):
     """Return ``x - tanh(x)``."""
     xp, a = floating(x)
@@ -460,7 +460,7 @@ def tanh_shrink(x):
     return _elementwise(x, a, lambda: a - xp.tanh(a), slope, "tanh_shrink")
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def threshold(x, threshold, default_value):
     """Return ``x`` where ``x > threshold``, else ``default_value``."""
     xp, a = x.backend.xp, x.array
@@ -471,7 +471,7 @@ def threshold(x, threshold, default_value):
 
 
 # ---- over an axis ---------------------------------------------------------------------------------
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def _softmax(x, axis=-1, found=None):
     _, a = floating(x)
     backend = x.backend

@@ -110,7 +110,7 @@ def _plain(value):
 
 
 # ---- the ops ---------------------------------------------------------------------------------------------
-@op(shape=window_shapes.convolution, tensors=3)
+@op(shape=window_shapes.convolution, tensors=3, bfloat16="kernels")
 def convolution(
     inputs, kernel, bias=None, strides=1, padding="valid", data_format="channels_last", dilation_rate=1,
     groups=1, activation=None,
@@ -187,7 +187,7 @@ def _data_shape(dy, kernel, windows, data_format="channels_last", groups=1):
     return window_shapes.join_format(dy[0], windows.size, kernel[-2] * groups, data_format)
 
 
-@op(shape=_data_shape, tensors=2)
+@op(shape=_data_shape, tensors=2, bfloat16="kernels")
 def convolution_data(dy, kernel, windows, data_format="channels_last", groups=1):
     """Return the gradient of a convolution's inputs, given that of its outputs."""
     d, w = _promote(dy, kernel)
@@ -210,7 +210,7 @@ def _kernel_shape(x, dy, windows, data_format="channels_last", groups=1):
     return (*windows.window, channels // groups, filters)
 
 
-@op(shape=_kernel_shape, tensors=2)
+@op(shape=_kernel_shape, tensors=2, bfloat16="kernels")
 def convolution_kernel(inputs, dy, windows, data_format="channels_last", groups=1):
     """Return the gradient of a convolution's kernel, given that of its outputs."""
     x, d = _promote(inputs, dy)
@@ -233,7 +233,7 @@ def _windows_shape(x, kernel, windows, data_format="channels_last", groups=1):
     return window_shapes.join_format(x[0], windows.out, kernel[-1], data_format)
 
 
-@op(shape=_windows_shape, tensors=2)
+@op(shape=_windows_shape, tensors=2, bfloat16="kernels")
 def _convolve(inputs, kernel, windows, data_format="channels_last", groups=1):
     """Convolve over windows that are laid already."""
     x, w = _promote(inputs, kernel)
@@ -250,7 +250,7 @@ def _convolve(inputs, kernel, windows, data_format="channels_last", groups=1):
     return _channels_back(y, data_format), vjp
 
 
-@op(shape=window_shapes.transposed_convolution, tensors=3)
+@op(shape=window_shapes.transposed_convolution, tensors=3, bfloat16="kernels")
 def transposed_convolution(
     inputs, kernel, bias=None, strides=1, padding="valid", output_padding=None, data_format="channels_last",
     dilation_rate=1, activation=None,

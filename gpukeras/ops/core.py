@@ -67,7 +67,7 @@ def is_tensor(x) -> bool:
     return isinstance(x, Tensor)
 
 
-@op(shape=shapes.same, dtype=lambda x, dtype: dtypes.standardize_dtype(dtype))
+@op(shape=shapes.same, dtype=lambda x, dtype: dtypes.standardize_dtype(dtype), bfloat16="as is")
 def cast(x, dtype):
     """Return ``x`` with another dtype; gradients are cast back.
 
@@ -79,7 +79,7 @@ def cast(x, dtype):
     """
     a = x.array
     y = a.astype(dtypes.standardize_dtype(dtype), copy=isinstance(x, Variable))
-    if a.dtype.kind != "f" or y.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype) or not dtypes.is_float(y.dtype):
         return y, None
     back = a.dtype.name
     return y, lambda dy: cast(dy, back)
@@ -93,7 +93,7 @@ def saturate_cast(x, dtype):
     source, target = np.dtype(x.dtype), np.dtype(dtypes.standardize_dtype(dtype))
     low, high = _limits(target)
     source_low, source_high = _limits(source)
-    if source.kind == "f" and target.kind in "iub":
+    if dtypes.is_float(source) and target.kind in "iub":
         # The bounds must be representable in the source type without rounding up past the target.
         low, high = source.type(low), source.type(high)
         if int(high) > _limits(target)[1]:
@@ -108,20 +108,20 @@ def saturate_cast(x, dtype):
 def _limits(dtype):
     if dtype.kind == "b":
         return 0, 1
-    if dtype.kind == "f":
+    if dtypes.is_float(dtype):
         info = np.finfo(dtype)
         return float(info.min), float(info.max)
     found = np.iinfo(dtype)
     return int(found.min), int(found.max)
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def copy(x):
     """Return a copy of ``x`` with memory of its own."""
     return x.array.copy(), lambda dy: dy
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def detach(x):
     """Return the same values with no way back for gradients (one tensor; see ``stop_gradient``)."""
     return (x.array.copy() if isinstance(x, Variable) else x.array), None

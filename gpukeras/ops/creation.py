@@ -68,28 +68,28 @@ def _like(x, *settings, dtype=None, **kwargs):
     return x if dtype is None else dtypes.standardize_dtype(dtype)
 
 
-@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype))
+@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype), bfloat16="as is")
 def zeros_like(x, dtype=None):
     """Return zeros of the shape and dtype of ``x``."""
     xp, a = module(x)
     return xp.zeros(a.shape, _like(a.dtype, dtype=dtype)), None
 
 
-@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype))
+@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype), bfloat16="as is")
 def ones_like(x, dtype=None):
     """Return ones of the shape and dtype of ``x``."""
     xp, a = module(x)
     return xp.ones(a.shape, _like(a.dtype, dtype=dtype)), None
 
 
-@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype))
+@op(shape=shapes.same, dtype=lambda x, dtype=None: _like(x, dtype=dtype), bfloat16="as is")
 def empty_like(x, dtype=None):
     """Return a tensor like ``x`` of arbitrary values (zeros)."""
     xp, a = module(x)
     return xp.zeros(a.shape, _like(a.dtype, dtype=dtype)), None
 
 
-@op(shape=shapes.same, dtype=lambda x, fill_value=0, dtype=None: _like(x, dtype=dtype))
+@op(shape=shapes.same, dtype=lambda x, fill_value=0, dtype=None: _like(x, dtype=dtype), bfloat16="as is")
 def full_like(x, fill_value, dtype=None):
     """Return a tensor like ``x`` filled with ``fill_value``."""
     xp, a = module(x)
@@ -148,7 +148,7 @@ def arange(start, stop=None, step=None, dtype=None):
     start, stop, step = (None if v is None else _host(v) for v in (start, stop, step))
     if dtype is None:
         given = [np.asarray(v) for v in (start, stop, step) if v is not None]
-        dtype = dtypes.floatx() if any(v.dtype.kind == "f" for v in given) else "int32"
+        dtype = dtypes.floatx() if any(dtypes.is_float(v.dtype) for v in given) else "int32"
     if stop is None:
         start, stop = 0, start
     values = np.arange(start, stop, 1 if step is None else step)

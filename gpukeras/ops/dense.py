@@ -93,7 +93,7 @@ def _dense_shape(x, kernel, bias=None, activation=None):
     return shapes.dense(x, kernel)
 
 
-@op(shape=_dense_shape, tensors=3)
+@op(shape=_dense_shape, tensors=3, bfloat16="kernels")
 def fused_dense(x, kernel, bias=None, activation=None):
     """Return ``activation(x @ kernel + bias)`` for an activation of ``None``, ``"relu"`` or ``"tanh"``."""
     a, w = x.array, kernel.array
@@ -187,7 +187,7 @@ def _composed(dy, x, kernel, bias, activation):
     dz = ops.reshape(dy, (-1, units)) if dy.ndim != 2 else dy
     rows = ops.reshape(x, (-1, inputs)) if x.ndim != 2 else x
     grads = [
-        ops.reshape(ops.matmul(dz, ops.transpose(kernel)), x.shape) if x.array.dtype.kind == "f" else None,
+        ops.reshape(ops.matmul(dz, ops.transpose(kernel)), x.shape) if dtypes.is_float(x.array.dtype) else None,
         ops.matmul(ops.transpose(rows), dz),
         None if bias is None else ops.sum(dz, axis=0),
     ]

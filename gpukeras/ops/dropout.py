@@ -9,7 +9,7 @@ from gpukeras.op import op
 from gpukeras.tensor import Tensor
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def dropout(x, rate, noise_shape=None, seed=None):
     """Set a random part ``rate`` of ``x`` to 0 and multiply the rest by ``1 / (1 - rate)``.
 

@@ -21,7 +21,7 @@ def _embedding_shape(ids, table):
     return (*ids, table[1])
 
 
-@op(shape=_embedding_shape, dtype=lambda ids, table: table, tensors=2)
+@op(shape=_embedding_shape, dtype=lambda ids, table: table, tensors=2, bfloat16="kernels")
 def embedding(ids, table):
     """Return ``table[ids]``.
 
@@ -152,7 +152,7 @@ def mean_of_gathered(x: GatheredTensor, keepdims: bool) -> Tensor:
     return y
 
 
-@op(shape=lambda dy, ids, rows: (rows, dy[-1]), dtype=lambda dy, ids, rows: dy, tensors=2)
+@op(shape=lambda dy, ids, rows: (rows, dy[-1]), dtype=lambda dy, ids, rows: dy, tensors=2, bfloat16="kernels")
 def embedding_gradient(dy, ids, rows):
     """Return the gradient (rows, E) of an embedding table from that of the rows taken."""
     backend = dy.backend

@@ -144,7 +144,7 @@ class _Host:
 _HOST = _Host()
 
 
-@op(shape=lambda x, key: shapes.getitem(x, _key_shapes(key)), dtype=keeps_first)
+@op(shape=lambda x, key: shapes.getitem(x, _key_shapes(key)), dtype=keeps_first, bfloat16="as is")
 def getitem(x, key):
     """Return ``x[key]`` with NumPy's rules.
 
@@ -244,7 +244,8 @@ def _starts_of(start, rank):
     return tuple(np.asarray(start).tolist())
 
 
-@op(shape=lambda x, start, shape: shapes.slice_sizes(x, _starts_of(start, len(x)), shape), dtype=keeps_first)
+@op(shape=lambda x, start, shape: shapes.slice_sizes(x, _starts_of(start, len(x)), shape), dtype=keeps_first,
+    bfloat16="as is")
 def slice_block(x, start, shape):
     """Do the work of ``slice`` for sizes known on the host."""
     key = block_key(x, start, shape)
@@ -298,7 +299,7 @@ def take(x, indices, axis=None):
     return gather(x, index_input(indices), axis=axis)
 
 
-@op(shape=shapes.take, tensors=2, dtype=keeps_first)
+@op(shape=shapes.take, tensors=2, dtype=keeps_first, bfloat16="as is")
 def gather(x, indices, axis=None):
     """Do the work of ``take``."""
     integers("take", indices)

@@ -28,7 +28,7 @@ def along(axis: int, start, stop) -> tuple:
 
 
 # ---- joining ---------------------------------------------------------------------------------------
-@op(shape=lambda *xs, axis=0: shapes.concatenate(*xs, axis=axis), tensors="list")
+@op(shape=lambda *xs, axis=0: shapes.concatenate(*xs, axis=axis), tensors="list", bfloat16="as is")
 def concatenate(xs, axis=0):
     """Return tensors joined along an existing axis.
 
@@ -54,7 +54,7 @@ def concatenate(xs, axis=0):
 
         grads, start = [], 0
         for kind, size in zip(kinds, sizes):
-            part = getitem(dy, along(axis, start, start + size)) if kind.kind == "f" else None
+            part = getitem(dy, along(axis, start, start + size)) if dtypes.is_float(kind) else None
             grads.append(part if part is None else _cast_like(part, kind))
             start += size
         return tuple(grads)
@@ -62,7 +62,7 @@ def concatenate(xs, axis=0):
     return y, vjp
 
 
-@op(shape=lambda *xs, axis=0: shapes.stack(*xs, axis=axis), tensors="list")
+@op(shape=lambda *xs, axis=0: shapes.stack(*xs, axis=axis), tensors="list", bfloat16="as is")
 def stack(x, axis=0):
     """Return tensors of one shape joined along a new axis.
 
@@ -82,7 +82,7 @@ def stack(x, axis=0):
 
         before = (slice(None),) * axis
         return tuple(
-            _cast_like(getitem(dy, (*before, i)), kind) if kind.kind == "f" else None
+            _cast_like(getitem(dy, (*before, i)), kind) if dtypes.is_float(kind) else None
             for i, kind in enumerate(kinds)
         )
 
@@ -152,7 +152,7 @@ def _split(x, points, axis):
     return parts, vjp
 
 
-@op(shape=shapes.split)
+@op(shape=shapes.split, bfloat16="as is")
 def split(x, indices_or_sections, axis=0):
     """Return a list of parts of ``x`` along ``axis``.
 
@@ -178,7 +178,7 @@ def split(x, indices_or_sections, axis=0):
     return _split(x, shapes.split_points(x.shape[axis], indices_or_sections), axis)
 
 
-@op(shape=shapes.array_split)
+@op(shape=shapes.array_split, bfloat16="as is")
 def array_split(x, indices_or_sections, axis=0):
     """Return a list of parts of ``x`` along ``axis``, the first ones longer where they cannot be equal."""
     axis = shapes.normalize_axis(axis, x.ndim)
@@ -204,7 +204,7 @@ def dsplit(x, indices_or_sections):
     return split(x, indices_or_sections, axis=2)
 
 
-@op(shape=shapes.unstack)
+@op(shape=shapes.unstack, bfloat16="as is")
 def unstack(x, num=None, axis=0):
     """Return the list of slices of ``x`` along ``axis``, which disappears.
 

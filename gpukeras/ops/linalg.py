@@ -24,7 +24,7 @@ def _matrices(name, x, square=True):
     """Return the array module, the array as float32|64 and the result dtype; check the shape."""
     _square(name, x.shape) if square else _rank2(name, x.shape)
     result = dtypes.float_type(x.dtype)
-    return x.backend.xp, x.array.astype("float32" if result == "float16" else result, copy=False), result
+    return x.backend.xp, x.array.astype(dtypes.wide(result), copy=False), result
 
 
 def _rank2(name, shape):
@@ -133,7 +133,7 @@ def _solve(name, a, b, prepare, again):
 
     _solve_shape(a.shape, b.shape)
     kind = dtypes.result_type(dtypes.float_type(a.dtype), dtypes.float_type(b.dtype))
-    work = "float32" if kind == "float16" else kind
+    work = dtypes.wide(kind)
     xp = a.backend.xp
     vector = b.ndim == a.ndim - 1
     left, right = prepare(xp, a.array.astype(work, copy=False)), b.array.astype(work, copy=False)
@@ -511,7 +511,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     from gpukeras import ops
 
     x = as_tensor(x)
-    if np.dtype(x.dtype).kind != "f":
+    if not dtypes.is_float(x.dtype):
         x = ops.cast(x, dtypes.floatx())
     rank = len(x.shape)
     if axis is None:

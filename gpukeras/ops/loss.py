@@ -230,7 +230,7 @@ def _mean_error(y_true, y_pred, value, slope):
     _, t, p = pair(y_true, y_pred)
     backend = y_pred.backend
     d = p - t
-    if d.dtype.kind != "f":
+    if not dtypes.is_float(d.dtype):
         d = d.astype(dtypes.floatx())
     y, spread = _mean(backend, value(d), -1)
     true_too = bool(_STATE.tapes) and autograd.is_tracked(y_true)
@@ -243,7 +243,7 @@ def _mean_error(y_true, y_pred, value, slope):
         else:
             dx = Tensor(slope(d) * spread(dy.array))
         of_true = unbroadcast(-dx, y_true) if true_too else None
-        if y_pred.dtype.kind != "f":
+        if not dtypes.is_float(y_pred.dtype):
             return of_true, None
         return of_true, (dx if dx.array.shape == p.shape and dx.dtype == y_pred.dtype else
                          unbroadcast(dx, y_pred))
@@ -429,7 +429,7 @@ def carried_logits(output, name: str, axis: int = -1):
     if name == "softmax" and axis != -1 and axis != output.ndim - 1:
         return None
     logits = carried[1]
-    if logits.dtype.kind != "f":
+    if not dtypes.is_float(logits.dtype):
         return None
     if _STATE.tapes and autograd.is_tracked(output) and not autograd.is_tracked(logits):
         return None
@@ -451,7 +451,7 @@ def _both(target, output, kind=None):
         return (target if target.dtype == wanted or (kind and number) else ops.cast(target, wanted)), output
     if not isinstance(output, Tensor):
         output = Tensor(to_array(output))
-    if output.dtype.kind != "f":
+    if not dtypes.is_float(output.dtype):
         output = _ops().cast(output, dtypes.floatx())
     if not isinstance(target, Tensor):
         target = Tensor(to_array(target, None, output.backend))
@@ -463,7 +463,7 @@ def _both(target, output, kind=None):
 def _are_numbers_for(target, output, axis) -> bool:
     """Tell whether ``target`` holds one class number per row of ``output``, with nothing to convert."""
     return axis == -1 and type(target) is Tensor and type(output) is Tensor and (
-        target.array.dtype.kind in "iu") and output.array.dtype.kind == "f" and (
+        target.array.dtype.kind in "iu") and dtypes.is_float(output.array.dtype) and (
         output.array.ndim > 1 and target.array.shape == output.array.shape[:-1])
 
 
@@ -504,5 +504,5 @@ def _same_shape(name, target, output):
 
 def _floats(x):
     a = x.array
-    return a if a.dtype.kind == "f" else a.astype(dtypes.floatx())
+    return a if dtypes.is_float(a.dtype) else a.astype(dtypes.floatx())
 

@@ -28,7 +28,7 @@ def pair(x1, x2):
 def float_pair(x1, x2):
     """Like ``pair``, made floating."""
     xp, a, b = pair(x1, x2)
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         a, b = a.astype(dtypes.floatx()), b.astype(dtypes.floatx())
     return xp, a, b
 
@@ -36,7 +36,7 @@ def float_pair(x1, x2):
 def floating(x):
     """Return the array module and the array of ``x``, made floating."""
     a = x.array
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         a = a.astype(dtypes.floatx())
     return backends.backend_of(a).xp, a
 
@@ -55,7 +55,7 @@ def unbroadcast(dy, like):
     axes = tuple(range(extra)) + tuple(
         i + extra for i, n in enumerate(b.shape) if n == 1 and a.shape[i + extra] != 1
     )
-    if not _STATE.tapes:
+    if not _STATE.tapes and a.dtype.kind != "V":
         total = dy.backend.sum(a, axes).reshape(b.shape)
         return Tensor(total if total.dtype == b.dtype else total.astype(b.dtype))
     from gpukeras import ops
@@ -98,7 +98,7 @@ def unbool(xp, *arrays):
 
 
 # ---- sums and products ----------------------------------------------------------------------------
-@op(shape=shapes.broadcast, tensors=2, scalars=True)
+@op(shape=shapes.broadcast, tensors=2, scalars=True, bfloat16="kernels")
 def add(x1, x2):
     """Return ``x1 + x2`` with broadcasting.
 
@@ -118,7 +118,7 @@ def add(x1, x2):
     return xp.add(a, b), vjp
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True, dtype=widen_bool)
+@op(shape=shapes.broadcast, tensors=2, scalars=True, dtype=widen_bool, bfloat16="kernels")
 def subtract(x1, x2):
     """Return ``x1 - x2`` with broadcasting."""
     xp, a, b = pair(x1, x2)
@@ -130,7 +130,7 @@ def subtract(x1, x2):
     return xp.subtract(a, b), vjp
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True)
+@op(shape=shapes.broadcast, tensors=2, scalars=True, bfloat16="kernels")
 def multiply(x1, x2):
     """Return ``x1 * x2`` with broadcasting."""
     xp, a, b = pair(x1, x2)
@@ -149,7 +149,7 @@ def multiply(x1, x2):
     return xp.multiply(a, b), vjp
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True, dtype="float")
+@op(shape=shapes.broadcast, tensors=2, scalars=True, dtype="float", bfloat16="kernels")
 def divide(x1, x2):
     """Return ``x1 / x2`` with broadcasting; integers give floats."""
     xp, a, b = float_pair(x1, x2)
@@ -170,13 +170,13 @@ def divide_no_nan(x1, x2):
     )
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="kernels")
 def negative(x):
     """Return ``-x``."""
     return -x.array, lambda dy: negative(dy)
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def positive(x):
     """Return ``+x``: a copy."""
     return x.array.copy(), lambda dy: dy
@@ -242,7 +242,7 @@ def zeros_as(dy):
 
 def _power_of_number(xp, a, exponent):
     """Return ``a ** exponent`` the quick way (general powers cost 20 products), or ``None``."""
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         return None
     if exponent == 2:
         return a * a
@@ -319,7 +319,7 @@ def sign(x):
 def signbit(x):
     """Tell where the sign bit is set (also for -0.0)."""
     xp, a = module(x)
-    return (xp.signbit(a) if a.dtype.kind == "f" else a < 0), None
+    return (xp.signbit(a) if dtypes.is_float(a.dtype) else a < 0), None
 
 
 @op(shape=shapes.broadcast, tensors=2, scalars=True, dtype="float")
@@ -350,7 +350,7 @@ def ceil(x):
 def trunc(x):
     """Return ``x`` without its fraction. Has no gradient."""
     xp, a = module(x)
-    return (xp.trunc(a) if a.dtype.kind == "f" else a.copy()), None
+    return (xp.trunc(a) if dtypes.is_float(a.dtype) else a.copy()), None
 
 
 @op(shape=shapes.same, dtype=lambda x, decimals=0: "int32" if x == "bool" else x)
@@ -406,20 +406,20 @@ def _choose(x1, x2, xp, a, b, wins):
     return both(x1, x2, share(wins(a, b), ~wins(b, a)), share(wins(b, a), ~wins(a, b)))
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True)
+@op(shape=shapes.broadcast, tensors=2, scalars=True, bfloat16="kernels")
 def maximum(x1, x2):
     """Return the larger of ``x1`` and ``x2``, elementwise; a tie gives each half the gradient."""
     xp, a, b = pair(x1, x2)
     y = xp.maximum(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and y.dtype.kind == "f" else None
+    return y, _choose(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
-@op(shape=shapes.broadcast, tensors=2, scalars=True)
+@op(shape=shapes.broadcast, tensors=2, scalars=True, bfloat16="kernels")
 def minimum(x1, x2):
     """Return the smaller of ``x1`` and ``x2``, elementwise; a tie gives each half the gradient."""
     xp, a, b = pair(x1, x2)
     y = xp.minimum(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and y.dtype.kind == "f" else None
+    return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
 @op(shape=shapes.broadcast, tensors=2, scalars=True)
@@ -427,7 +427,7 @@ def fmax(x1, x2):
     """Return the larger of ``x1`` and ``x2``, preferring numbers to NaN."""
     xp, a, b = pair(x1, x2)
     y = xp.fmax(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and y.dtype.kind == "f" else None
+    return y, _choose(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
 @op(shape=shapes.broadcast, tensors=2, scalars=True)
@@ -435,7 +435,7 @@ def fmin(x1, x2):
     """Return the smaller of ``x1`` and ``x2``, preferring numbers to NaN."""
     xp, a, b = pair(x1, x2)
     y = xp.fmin(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and y.dtype.kind == "f" else None
+    return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
 def _clip_shape(*sizes, **settings):
@@ -487,7 +487,7 @@ def clip(x, x_min=None, x_max=None):
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """Replace NaN by ``nan``, infinities by ``posinf`` and ``neginf`` (the largest finite values)."""
     xp, a = module(x)
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         return a.copy(), None
     good = Tensor(xp.isfinite(a).astype(a.dtype))
     return xp.nan_to_num(a, nan=nan, posinf=posinf, neginf=neginf), lambda dy: dy * good

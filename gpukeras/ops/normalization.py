@@ -20,15 +20,13 @@ def _ops():
 
 
 def _wide(array):
-    """Return float16 as float32: sums of squares overflow in half precision."""
-    if array.dtype.kind != "f":
-        return array.astype(dtypes.floatx())
-    return array.astype("float32") if array.dtype == "float16" else array
+    """Return halves as float32: sums of squares overflow in half precision."""
+    return array.astype(dtypes.wide(dtypes.float_type(array.dtype)), copy=False)
 
 
 def _rows_of(backend, array, axes):
-    """Return ``_to_matrix`` of an array, of float16 only for a backend that has wide sums of it."""
-    half = backend.normalizes_half and array.dtype == "float16"
+    """Return ``_to_matrix`` of an array, of halves only for a backend that has wide sums of them."""
+    half = backend.normalizes_half and array.dtype.itemsize == 2 and dtypes.is_float(array.dtype)
     return _to_matrix(backend.xp, array if half else _wide(array), axes)
 
 
@@ -60,12 +58,12 @@ def _statistics_shape(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e
 
 
 def _statistics_dtype(x, *args, **kwargs):
-    x = dtypes.float_type(x).name
-    wide = "float32" if x == "float16" else x
+    x = dtypes.float_type(x)
+    x, wide = x.name, dtypes.wide(x).name
     return [x, wide, wide]
 
 
-@op(shape=_statistics_shape, dtype=_statistics_dtype, tensors=4)
+@op(shape=_statistics_shape, dtype=_statistics_dtype, tensors=4, bfloat16="kernels")
 def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1, epsilon=1e-3, moving=None):
     """Normalise ``x`` by the mean and variance of this batch.
 
@@ -88,7 +86,7 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
     Returns
     -------
     y, mean, variance
-        ``mean`` and ``variance`` have shape (C,), float32 for float16 input. The variance is the biased one.
+        ``mean`` and ``variance`` have shape (C,), float32 for halves. The variance is the biased one.
 
     Notes
     -----
@@ -127,7 +125,7 @@ def batch_normalization_training(x, scale=None, offset=None, mask=None, axis=-1,
         )
         return (None if dx is None else _like(back(dx), x)), _like(dgamma, scale), _like(dbeta, offset), None
 
-    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype), mean, var), vjp
+    return (y if y.dtype == x.dtype or not dtypes.is_float(x.dtype) else y.astype(x.dtype), mean, var), vjp
 
 
 def _weights(xp, mask, shape, axis, rows):
@@ -138,8 +136,7 @@ def _weights(xp, mask, shape, axis, rows):
             f"batch_normalization: the mask must have the leading axes of x (shape {shape}, features on axis "
             f"{axis}), that is {lead} or its beginning; came {mask.shape}"
         )
-    wide = "float32" if rows.dtype == "float16" else rows.dtype
-    mask = mask.astype(wide).reshape(mask.shape + (1,) * (len(lead) - mask.ndim))
+    mask = mask.astype(dtypes.wide(rows.dtype)).reshape(mask.shape + (1,) * (len(lead) - mask.ndim))
     return xp.ascontiguousarray(xp.broadcast_to(mask, lead)).reshape(-1)
 
 
@@ -170,13 +167,13 @@ def _batch_second_order(dys, x, scale, offset, weights, axis, epsilon):
 def _differentiate(formula, inputs, dys):
     """Return the gradients of ``formula(*inputs)``, itself recorded by the open tapes."""
     with autograd.GradientTape(watch_accessed_variables=False) as tape:
-        floats = [v for v in inputs if v is not None and v.array.dtype.kind == "f"]
+        floats = [v for v in inputs if v is not None and dtypes.is_float(v.array.dtype)]
         tape.watch(floats)
         outputs = formula(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     used = [(y, dy) for y, dy in zip(outputs, dys) if dy is not None]
     found = iter(tape.gradient([y for y, _ in used], floats, [dy for _, dy in used]))
-    return tuple(next(found) if v is not None and v.array.dtype.kind == "f" else None for v in inputs)
+    return tuple(next(found) if v is not None and dtypes.is_float(v.array.dtype) else None for v in inputs)
 
 
 def _check_size(name, size, shape, **vectors):
@@ -196,7 +193,7 @@ def _float_first(x, *args, **kwargs):
     return dtypes.float_type(x).name
 
 
-@op(shape=_same_first, dtype=_float_first, tensors=5)
+@op(shape=_same_first, dtype=_float_first, tensors=5, bfloat16="kernels")
 def _normalize(x, mean, variance, scale, offset, axis, epsilon):
     """Normalise by a given mean and variance: ``batch_normalization`` with its tensors in front."""
     axis = shapes.normalize_axis(axis, x.ndim)
@@ -225,7 +222,7 @@ def _normalize(x, mean, variance, scale, offset, axis, epsilon):
             found[1:] = total * -factor, along * factor * r * r * -0.5, along * r, total
         return tuple(_like(d, t) if need else None for d, t, need in zip(found, inputs, needs))
 
-    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype)), vjp
+    return (y if y.dtype == x.dtype or not dtypes.is_float(x.dtype) else y.astype(x.dtype)), vjp
 
 
 def _normalize_formula(x, mean, variance, scale, offset, axis, epsilon):
@@ -299,7 +296,7 @@ def _row_norm(name, x, gamma, beta, axis, epsilon, center):
         dx, dgamma, dbeta = backend.layer_norm_backward(g, cache, need_dx)
         return (None if dx is None else _like(back(dx), x)), _like(dgamma, gamma), _like(dbeta, beta)
 
-    return (y if y.dtype == x.dtype or x.dtype.kind != "f" else y.astype(x.dtype)), vjp
+    return (y if y.dtype == x.dtype or not dtypes.is_float(x.dtype) else y.astype(x.dtype)), vjp
 
 
 def _row_norm_formula(x, gamma, beta, axes, epsilon, center):
@@ -312,7 +309,7 @@ def _row_norm_formula(x, gamma, beta, axes, epsilon, center):
     return y if beta is None else y + ops.reshape(beta, shape)
 
 
-@op(shape=_same_first, dtype=_float_first, tensors=3)
+@op(shape=_same_first, dtype=_float_first, tensors=3, bfloat16="kernels")
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     """Normalise every sample over ``axis``: mean 0, variance 1, then ``* gamma + beta``.
 
@@ -341,7 +338,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     return _row_norm("layer_normalization", x, gamma, beta, axis, epsilon, True)
 
 
-@op(shape=_same_first, dtype=_float_first, tensors=2)
+@op(shape=_same_first, dtype=_float_first, tensors=2, bfloat16="kernels")
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """Divide every sample by its root mean square over ``axis``, then multiply by ``scale``.
 

@@ -54,7 +54,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     )
 
 
-@op(shape=shapes.pad)
+@op(shape=shapes.pad, bfloat16="as is")
 def pad_constant(x, pad_width, value):
     """Surround ``x`` with a number."""
     widths = shapes.pad_widths(x.ndim, pad_width)

@@ -98,7 +98,7 @@ def _windows(shape, pool_size, strides, padding, data_format) -> window_shapes.W
 
 
 # ---- the ops ---------------------------------------------------------------------------------------------
-@op(shape=window_shapes.pool)
+@op(shape=window_shapes.pool, bfloat16="kernels")
 def maximum_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Maximum pooling with all settings given: see ``max_pool``."""
     windows = _windows(inputs.shape, pool_size, strides, padding, data_format)
@@ -123,7 +123,7 @@ def _gradient_shape(dy, where, windows, data_format="channels_last"):
     return window_shapes.join_format(where.shape[0], windows.size, where.shape[-1], data_format)
 
 
-@op(shape=_gradient_shape)
+@op(shape=_gradient_shape, bfloat16="kernels")
 def max_pool_gradient(dy, where, windows, data_format="channels_last"):
     """Send the gradient of every window to its largest element; ``where``: a channels-last array."""
     dx = dy.backend.max_pool_backward(_channels_last(dy.array, data_format), where, windows)
@@ -134,14 +134,14 @@ def _select_shape(v, where, windows, data_format="channels_last"):
     return window_shapes.join_format(where.shape[0], windows.out, where.shape[-1], data_format)
 
 
-@op(shape=_select_shape)
+@op(shape=_select_shape, bfloat16="kernels")
 def max_pool_select(v, where, windows, data_format="channels_last"):
     """Take the element of ``v`` where the maximum of its window was."""
     found = v.backend.max_pool_select(_channels_last(v.array, data_format), where, windows)
     return _channels_back(found, data_format), lambda dy: max_pool_gradient(dy, where, windows, data_format)
 
 
-@op(shape=window_shapes.pool, dtype="float")
+@op(shape=window_shapes.pool, dtype="float", bfloat16="kernels")
 def mean_pooling(inputs, pool_size, strides=None, padding="valid", data_format="channels_last"):
     """Average pooling with all settings given: see ``average_pool``."""
     windows = _windows(inputs.shape, pool_size, strides, padding, data_format)
@@ -156,7 +156,7 @@ def _spread_shape(dy, windows, data_format="channels_last"):
     return window_shapes.join_format(dy[0], windows.size, channels, data_format)
 
 
-@op(shape=_spread_shape)
+@op(shape=_spread_shape, bfloat16="kernels")
 def average_pool_gradient(dy, windows, data_format="channels_last"):
     """Spread the gradient of every window evenly over its elements."""
     dx = dy.backend.average_pool_backward(_channels_last(dy.array, data_format), windows)

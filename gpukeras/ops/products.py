@@ -22,7 +22,7 @@ def _matmul_dtype(x1, x2):
     return "int32" if x1 == x2 == "int8" else dtypes.result_type(x1, x2).name
 
 
-@op(shape=shapes.matmul, tensors=2, dtype=_matmul_dtype)
+@op(shape=shapes.matmul, tensors=2, dtype=_matmul_dtype, bfloat16="kernels")
 def matmul(x1, x2):
     """Return the matrix product ``x1 @ x2``, with leading batch axes broadcast.
 
@@ -368,7 +368,7 @@ def _by_matmul(backend, arrays, labels, result):
     """Return the product of two operands as one batched matrix product, or ``None`` where it is none."""
     if len(arrays) != 2 or any(len(set(part)) != len(part) for part in (*labels, result)):
         return None
-    if arrays[0].dtype.kind != "f":
+    if not dtypes.is_float(arrays[0].dtype):
         return None
     (a, b), (la, lb) = arrays, labels
     sizes = {c: a.shape[i] for i, c in enumerate(la)}

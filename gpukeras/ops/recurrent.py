@@ -259,7 +259,7 @@ def _run(name: str, shape_rule, inputs, masks, settings):
     shape_rule(*(None if t is None else t.shape for t in (*inputs, *masks)), **settings)
     backend = inputs[0].backend
     dtype = dtypes.float_type(dtypes.result_type(*(t.dtype for t in inputs if t is not None)))
-    inner = "float32" if dtype == "float16" else dtype  # sums over many steps, and no half GEMM on a CPU
+    inner = dtypes.wide(dtype)  # sums over many steps, and no half GEMM on a CPU
     cast = functools.partial(_cast, dtype=inner)
     wants = [autograd.is_tracked(t) for t in inputs] if autograd.recording() else [False] * len(inputs)
     *outputs, run = getattr(backend, f"{name}_forward")(

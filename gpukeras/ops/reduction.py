@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpukeras import autograd, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
-from gpukeras.ops.core import as_tensor
+from gpukeras.ops.core import as_tensor, cast
 from gpukeras.ops.math import floating, module
 from gpukeras.tensor import Tensor
 
@@ -39,7 +39,7 @@ def _int_sum(x, a, axes, keepdims, function="sum"):
 
 
 # ---- sums -----------------------------------------------------------------------------------------
-@op(shape=shapes.reduce, dtype=_sum_dtype)
+@op(shape=shapes.reduce, dtype=_sum_dtype, bfloat16="kernels")
 def sum(x, axis=None, keepdims=False):
     """Return the sum over ``axis`` (all axes unless given).
 
@@ -58,12 +58,12 @@ def sum(x, axis=None, keepdims=False):
     """
     a = x.array
     axes = shapes.normalize_axes(axis, a.ndim)
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         return _int_sum(x, a, axes, keepdims), None
     return x.backend.sum(a, axes, keepdims), lambda dy: spread(dy, a.shape, axes)
 
 
-@op(shape=shapes.reduce, dtype="float")
+@op(shape=shapes.reduce, dtype="float", bfloat16="kernels")
 def mean(x, axis=None, keepdims=False):
     """Return the mean over ``axis``; integers give floats."""
     _, a = floating(x)
@@ -74,7 +74,13 @@ def mean(x, axis=None, keepdims=False):
     if not count:
         return a.sum(axis=axes, keepdims=keepdims) * float("nan"), lambda dy: spread(dy, a.shape, axes)
     y = x.backend.sum(a, axes, keepdims, 1.0 / count)
-    return y, lambda dy: spread(dy * (1.0 / count), a.shape, axes)
+    return y, lambda dy: spread(_times(dy, 1.0 / count), a.shape, axes)
+
+
+def _times(dy, number: float):
+    """Return ``dy * number``, where the number is not rounded to a half before."""
+    wide = dtypes.wide(dy.dtype)
+    return dy * number if wide == dy.dtype else cast(cast(dy, wide.name) * number, dy.dtype)
 
 
 def _prod_shape(x, axis=None, keepdims=False, dtype=None):
@@ -122,12 +128,12 @@ def _extreme(x, axis, keepdims, initial, name, pick):
             raise ValueError(f"{name} of a tensor of shape {a.shape} without elements; give initial=...")
         y = x.backend.extreme(a, axes, name)
     else:
-        start = a.dtype.type(float(initial) if a.dtype.kind == "f" else int(initial))
+        start = a.dtype.type(float(initial) if dtypes.is_float(a.dtype) else int(initial))
         y = pick(xp)(x.backend.extreme(a, axes, name), start) if a.size else xp.full(
             kept(a.shape, axes), start, a.dtype
         )
     result = y if keepdims else y.reshape(shapes.reduce(a.shape, axes))
-    if a.dtype.kind != "f" or not _STATE.tapes:
+    if not dtypes.is_float(a.dtype) or not _STATE.tapes:
         return result, None
 
     def vjp(dy):

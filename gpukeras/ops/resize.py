@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import config
+from gpukeras import config, dtypes
 from gpukeras.backends import window_shapes
 from gpukeras.backends.resize import INTERPOLATIONS, weights
 from gpukeras.op import op
@@ -151,7 +151,7 @@ def resize_images(images, size, interpolation="bilinear", antialias=False, data_
     def vjp(dy):
         return resize_gradient(dy, shape, interpolation, antialias, data_format)
 
-    return y, vjp if kind.kind == "f" else None
+    return y, vjp if dtypes.is_float(kind) else None
 
 
 @op(shape=lambda dy, shape, *settings: shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import autograd
+from gpukeras import autograd, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
 from gpukeras.ops.indexing import _host_sizes, block_key, getitem, integers, keeps_first, take
@@ -118,7 +118,7 @@ def scatter_update(inputs, indices, updates, reduction=None):
         base = ops.reshape(inputs, target.shape)
         new = ops.reshape(ops.cast(updates, dy.dtype), values.shape)
         dx, dv = _meeting_gradient(flat, base, new, y, rows, REDUCTIONS[reduction])
-        dv = ops.cast(ops.reshape(dv, updates.shape), updates.dtype) if updates.dtype.kind == "f" else None
+        dv = ops.cast(ops.reshape(dv, updates.shape), updates.dtype) if dtypes.is_float(updates.dtype) else None
         return ops.reshape(dx, shape), None, dv
 
     return y.reshape(shape), vjp
@@ -175,7 +175,7 @@ def _start(dtype, reduction):
     """Return what a segment without values holds."""
     if reduction in ("add", "mul"):
         return dtype.type(reduction == "mul")
-    if dtype.kind == "f":
+    if dtypes.is_float(dtype):
         return dtype.type(-np.inf if reduction == "max" else np.inf)
     if dtype.kind == "b":
         return dtype.type(reduction == "min")
@@ -295,6 +295,6 @@ def put_block(x, updates, start):
 
         zeros = Tensor(dy.backend.xp.zeros(size, dy.dtype))
         block = getitem(dy, key)
-        return put_block(dy, zeros, start), ops.cast(block, kind) if kind.kind == "f" else None
+        return put_block(dy, zeros, start), ops.cast(block, kind) if dtypes.is_float(kind) else None
 
     return y, vjp

@@ -31,7 +31,7 @@ def _reshape_shape(x, newshape):
     return shapes.reshape(x, (newshape,) if isinstance(newshape, int) else newshape)
 
 
-@op(shape=_reshape_shape)
+@op(shape=_reshape_shape, bfloat16="as is")
 def reshape(x, newshape):
     """Return ``x`` with another shape and the same elements in the same order.
 
@@ -61,13 +61,13 @@ def reshape(x, newshape):
     return own(x, y), lambda dy: reshape(dy, x.shape)
 
 
-@op(shape=shapes.flatten_all)
+@op(shape=shapes.flatten_all, bfloat16="as is")
 def ravel(x):
     """Return all elements of ``x`` as one vector, the last axis running fastest."""
     return own(x, x.array.reshape(-1)), lambda dy: reshape(dy, x.shape)
 
 
-@op(shape=shapes.transpose)
+@op(shape=shapes.transpose, bfloat16="as is")
 def transpose(x, axes=None):
     """Return ``x`` with its axes reordered.
 
@@ -100,14 +100,14 @@ def _reordered(rule):
     return lambda x, *settings, **named: tuple(x[a] for a in rule(len(x), *settings, **named))
 
 
-@op(shape=_reordered(shapes.swap_order))
+@op(shape=_reordered(shapes.swap_order), bfloat16="as is")
 def swapaxes(x, axis1, axis2):
     """Return ``x`` with two axes exchanged."""
     y = x.array.transpose(shapes.swap_order(x.ndim, axis1, axis2))
     return own(x, y), lambda dy: swapaxes(dy, axis1, axis2)
 
 
-@op(shape=_reordered(shapes.move_order))
+@op(shape=_reordered(shapes.move_order), bfloat16="as is")
 def moveaxis(x, source, destination):
     """Return ``x`` with axes moved to other places, the others keeping their order.
 
@@ -127,21 +127,21 @@ def moveaxis(x, source, destination):
     return own(x, x.array.transpose(order)), lambda dy: transpose(dy, inverse(order))
 
 
-@op(shape=shapes.expand_dims)
+@op(shape=shapes.expand_dims, bfloat16="as is")
 def expand_dims(x, axis):
     """Return ``x`` with axes of size 1 added; ``axis`` (an int or several) counts in the result."""
     y = x.array.reshape(shapes.expand_dims(x.shape, axis))
     return own(x, y), lambda dy: reshape(dy, x.shape)
 
 
-@op(shape=shapes.squeeze)
+@op(shape=shapes.squeeze, bfloat16="as is")
 def squeeze(x, axis=None):
     """Return ``x`` without its axes of size 1: all of them, or those in ``axis`` (an int or several)."""
     y = x.array.reshape(shapes.squeeze(x.shape, axis))
     return own(x, y), lambda dy: reshape(dy, x.shape)
 
 
-@op(shape=lambda x, shape: shapes.broadcast_to(x, shape))
+@op(shape=lambda x, shape: shapes.broadcast_to(x, shape), bfloat16="as is")
 def broadcast_to(x, shape):
     """Return ``x`` repeated along missing axes and axes of size 1 until it has ``shape``."""
     from gpukeras.ops.math import unbroadcast
@@ -151,7 +151,7 @@ def broadcast_to(x, shape):
 
 
 # ---- turning around --------------------------------------------------------------------------------
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def flip(x, axis=None):
     """Return ``x`` with the order of elements reversed along ``axis`` (an int, several; ``None``: all)."""
     axes = shapes.normalize_axes(axis, x.ndim)
@@ -171,7 +171,7 @@ def flipud(x):
     return flip(x, axis=0)
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def roll(x, shift, axis=None):
     """Return ``x`` with its elements moved along; what leaves at one end comes back at the other.
 
@@ -292,7 +292,7 @@ def _view_shape(x, dtype=None, old=None):
     return (*x[:-1], None if x[-1] is None else x[-1] * old // new)
 
 
-@op(shape=_view_shape, dtype=lambda x, dtype, old: dtype)
+@op(shape=_view_shape, dtype=lambda x, dtype, old: dtype, bfloat16="as is")
 def bitcast(x, dtype, old):
     """Read the bytes of ``x``, which has the dtype ``old``, as ``dtype``."""
     _view_shape(x.shape, dtype, old)

@@ -145,7 +145,7 @@ def in_top_k(targets, predictions, k):
     place = xp.where(inside, targets.array, 0)[..., None]
     own = scores[predictions.backend.along_axis_key(scores.shape, place, scores.ndim - 1)]
     better = xp.sum(scores > own, axis=-1)
-    if scores.dtype.kind == "f":
+    if dtypes.is_float(scores.dtype):
         inside &= ~xp.isnan(own[..., 0])
     return inside & (better < k), None
 

@@ -14,7 +14,7 @@ from gpukeras.tensor import Tensor
 
 def _float(x):
     x = as_tensor(x)
-    return x if np.dtype(x.dtype).kind == "f" else ops.cast(x, dtypes.floatx())
+    return x if dtypes.is_float(x.dtype) else ops.cast(x, dtypes.floatx())
 
 
 def _alike(x1, x2):
@@ -223,7 +223,7 @@ def _quantile(x, q, axis, method, keepdims):
 def _without_nan(x, value):
     """Return ``x`` with NaN replaced, and where it was."""
     x = as_tensor(x)
-    if np.dtype(x.dtype).kind != "f":
+    if not dtypes.is_float(x.dtype):
         return x, None
     missing = ops.isnan(x)
     return ops.where(missing, ops.full_like(x, value), x), missing

@@ -160,7 +160,7 @@ def cosh(x):
     return xp.cosh(a), lambda dy: dy * sinh(x)
 
 
-@op(shape=shapes.same, dtype="float")
+@op(shape=shapes.same, dtype="float", bfloat16="kernels")
 def tanh(x):
     """Return the hyperbolic tangent of ``x``; its gradient is ``1 - tanh(x)²``."""
     xp, a = floating(x)

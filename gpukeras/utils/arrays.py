@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import ops
+from gpukeras import dtypes, ops
 from gpukeras.tensor import Tensor
 
 
@@ -75,7 +75,7 @@ def _labels(name: str, values, num_classes: int | None):
     """Return labels as a flat integer array, the shape they came in, and the number of classes."""
     values = np.asarray(values)
     labels = values.astype(np.int64) if values.size else np.zeros(values.shape, np.int64)
-    if values.dtype.kind == "f" and not np.array_equal(labels, values):
+    if dtypes.is_float(values.dtype) and not np.array_equal(labels, values):
         raise ValueError(f"{name} needs whole numbers as labels, came {values[labels != values].flat[0]}")
     shape = values.shape
     if len(shape) > 1 and shape[-1] == 1:
