@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import backends, tensor
+from gpukeras import backends, dtypes, tensor
 from gpukeras.callbacks.logs import Logs
 from gpukeras.utils.structures import unpack_x_y_sample_weight
 
@@ -174,7 +174,7 @@ def _differing(expected, found) -> list:
 def _equal(xp, a, b):
     """Tell, as an array of no axes, whether two arrays are equal but for rounding; NaN is equal to NaN."""
     equal = a == b
-    if b.dtype.kind == "f":
+    if dtypes.is_float(b.dtype):
         finite = xp.where(xp.isfinite(b), xp.abs(b), 0)
         relative, absolute = (1e-4, 1e-6) if b.dtype.itemsize > 2 else (1e-2, 1e-3)
         near = xp.abs(a - b) <= relative * finite + absolute * finite.max()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 
-from gpukeras import autograd, backends, tensor
+from gpukeras import autograd, backends, dtypes, tensor
 from gpukeras.sparse import RowTensor
 from gpukeras.symbolic import auto_name, to_snake_case
 from gpukeras.tensor import Tensor, Variable, to_array
@@ -138,7 +138,7 @@ class Optimizer(AdjustMixin, StateMixin):
                     f"{self.name}: expected the variables to train, came {type(v).__name__}; pass "
                     "model.trainable_variables"
                 )
-            if v.dtype.kind != "f" and not v.overwrite_with_gradient:
+            if not dtypes.is_float(v.dtype) and not v.overwrite_with_gradient:
                 raise TypeError(f"{self.name}: variable {v.path!r} of dtype {v.dtype} cannot be trained")
             if id(v) in seen:
                 raise ValueError(f"{self.name}: variable {v.path!r} is in the list twice")
