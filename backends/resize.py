@@ -10,6 +10,7 @@ import numpy as np
 from .device import Device
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+EVERY_INTERPOLATION = (*INTERPOLATIONS, "area", "gaussian", "mitchellcubic")  # with those of TensorFlow alone
 
 
 def _kernel(name: str, x: np.ndarray) -> np.ndarray:
@@ -20,6 +21,12 @@ def _kernel(name: str, x: np.ndarray) -> np.ndarray:
         near = (1.5 * x - 2.5) * x * x + 1.0
         far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
         return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+    if name == "mitchellcubic":
+        near = (7.0 * x - 12.0) * x * x / 6.0 + 8.0 / 9.0
+        far = ((-7.0 * x + 36.0) * x - 60.0) * x / 18.0 + 16.0 / 9.0
+        return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+    if name == "gaussian":  # the standard deviation is half an element
+        return np.where(x < 1.5, np.exp(-2.0 * x * x), 0.0)
     radius = 3.0 if name == "lanczos3" else 5.0
     return np.where(x < radius, np.sinc(x) * np.sinc(x / radius), 0.0)
 

@@ -16,28 +16,51 @@ _ROOMS = {
     "lambda_layer": "Lambda",
     "reshaping": "Flatten Permute RepeatVector Reshape",
     "wrappers": "Bidirectional TimeDistributed Wrapper",
+    # attention
+    "attention": "AdditiveAttention Attention",
+    "attention_grouped": "GroupQueryAttention",
+    "attention_heads": "MultiHeadAttention",
+    "einsum_dense": "EinsumDense",
     # noise and normalisation
-    "noise": "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D",
+    "noise": "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D"
+             " SpatialDropout3D",
     "normalization": "BatchNormalization LayerNormalization",
     # merging
     "merging": "Add Average Concatenate Dot Maximum Minimum Multiply Subtract"
                " add average concatenate dot maximum minimum multiply subtract",
     # convolution and pooling
-    "convolutional": "Conv1D Conv2D",
-    "pooling": "AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D"
-               " GlobalMaxPooling1D GlobalMaxPooling2D MaxPooling1D MaxPooling2D",
-    "reshaping_2d": "UpSampling2D ZeroPadding2D",
+    "convolutional": "Conv1D Conv2D Conv3D",
+    "convolutional_separable": "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
+    "convolutional_transposed": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
+    "locally_connected": "LocallyConnected1D LocallyConnected2D",
+    "pooling": "AveragePooling1D AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D",
+    "pooling_adaptive": "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D"
+                        " AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D",
+    "pooling_global": "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D"
+                      " GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D",
+    "borders": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
+    "upsampling": "UpSampling1D UpSampling2D UpSampling3D",
     # recurrent layers
     "convolutional_recurrent": "ConvLSTM1D ConvLSTM2D ConvLSTM3D ConvRNN2D",
     "convolutional_recurrent_cells": "ConvLSTM2DCell",
     "recurrent": "RNN",
     "recurrent_cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
     "recurrent_fused": "GRU LSTM SimpleRNN",
+    # image augmentation: colours, and images mixed
+    "augmentation.blur": "RandomGaussianBlur RandomSharpness",
+    "augmentation.colour": "RandomBrightness RandomColorDegeneration RandomContrast RandomGrayscale RandomHue"
+                           " RandomInvert RandomSaturation",
+    "augmentation.composed": "AugMix RandAugment RandomColorJitter",
+    "augmentation.histograms": "ContrastLimitedAdaptiveHistogramEqualization Equalization",
+    "augmentation.mixing": "CutMix MixUp RandomErasing",
+    "augmentation.tones": "AutoContrast RandomPosterization Solarization",
 }
 # Second names of the same classes.
 _SECOND_NAMES = {
-    **{f"Convolution{rank}D": f"Conv{rank}D" for rank in (1, 2)},
-    **{f"{short}{rank}D": f"{long}{rank}D" for rank in (1, 2) for short, long in (
+    **{f"Convolution{rank}D{more}": f"Conv{rank}D{more}" for rank in (1, 2, 3) for more in ("", "Transpose")},
+    **{f"SeparableConvolution{rank}D": f"SeparableConv{rank}D" for rank in (1, 2)},
+    **{f"{name}{rank}D": f"Conv{rank}DTranspose" for rank in (2, 3) for name in ("Deconvolution", "Deconv")},
+    **{f"{short}{rank}D": f"{long}{rank}D" for rank in (1, 2, 3) for short, long in (
         ("MaxPool", "MaxPooling"), ("AvgPool", "AveragePooling"), ("GlobalMaxPool", "GlobalMaxPooling"),
         ("GlobalAvgPool", "GlobalAveragePooling"),
     )},

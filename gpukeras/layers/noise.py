@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gpukeras import config, lazy, ops, random
+from gpukeras.layers.arguments import old_names
 from gpukeras.layers.core import Elementwise
 from gpukeras.layers.input_spec import InputSpec
 
@@ -57,6 +58,7 @@ class Dropout(RandomLayer):
 
     capturable = True
 
+    @old_names(p="rate")
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.rate = self._check_rate(rate)
@@ -89,6 +91,7 @@ class SpatialDropout1D(Dropout):
     Tompson et al., 2014, arXiv:1411.4280.
     """
 
+    @old_names(p="rate")
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(rate, seed=seed, **kwargs)
         self.input_spec = InputSpec(ndim=3)
@@ -117,6 +120,7 @@ class SpatialDropout2D(Dropout):
     Tompson et al., 2014, arXiv:1411.4280.
     """
 
+    @old_names(p="rate", dim_ordering="data_format")
     def __init__(self, rate, data_format=None, seed=None, **kwargs):
         super().__init__(rate, seed=seed, **kwargs)
         self.data_format = config.standardize_data_format(data_format)
@@ -124,6 +128,36 @@ class SpatialDropout2D(Dropout):
 
     def _mask_shape(self, inputs):
         return (None, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1)
+
+    def get_config(self):
+        found = super().get_config() | {"data_format": self.data_format}
+        found.pop("noise_shape")
+        return found
+
+
+class SpatialDropout3D(Dropout):
+    """Dropout of whole feature maps of volumes.
+
+    Parameters
+    ----------
+    rate : float
+    data_format : {"channels_last", "channels_first"}, optional
+        Default: ``config.image_data_format()``.
+    seed : int, optional
+
+    References
+    ----------
+    Tompson et al., 2014, arXiv:1411.4280.
+    """
+
+    @old_names(p="rate", dim_ordering="data_format")
+    def __init__(self, rate, data_format=None, seed=None, **kwargs):
+        super().__init__(rate, seed=seed, **kwargs)
+        self.data_format = config.standardize_data_format(data_format)
+        self.input_spec = InputSpec(ndim=5)
+
+    def _mask_shape(self, inputs):
+        return (None, 1, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1, 1)
 
     def get_config(self):
         found = super().get_config() | {"data_format": self.data_format}
@@ -140,6 +174,7 @@ class GaussianNoise(RandomLayer):
     seed : int, optional
     """
 
+    @old_names(sigma="stddev")
     def __init__(self, stddev, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0 <= stddev <= 1:
@@ -165,6 +200,7 @@ class GaussianDropout(RandomLayer):
     seed : int, optional
     """
 
+    @old_names(p="rate")
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
         self.rate = self._check_rate(rate)

@@ -137,7 +137,7 @@ def adaptive_maximum_pooling(inputs, output_size, data_format="channels_last"):
             dy = adaptive_max_gradient(dy, where, *step)
         return dy
 
-    return own(inputs, y), vjp if y.dtype.kind == "f" else None
+    return own(inputs, y), vjp if dtypes.is_float(y.dtype) else None
 
 
 # The next two are linear in their tensor, and each is the other's gradient.

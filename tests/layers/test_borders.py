@@ -44,7 +44,7 @@ def test_unknown_sizes():
 @pytest.mark.parametrize("make, words", [
     (lambda: layers.ZeroPadding2D((1, 2, 3)), "none of them negative"),
     (lambda: layers.ZeroPadding2D(-1), "came -1"),
-    (lambda: layers.ZeroPadding2D(((1, 2), (3,))), "top, bottom"),
+    (lambda: layers.ZeroPadding2D(((1, 2), (3,))), "before, behind"),
     (lambda: layers.UpSampling2D(0), "size"),
     (lambda: layers.UpSampling2D(2, interpolation="area"), "interpolation must be one of"),
     (lambda: layers.UpSampling2D(2, name="u")(np.ones((2, 3, 4), "float32")), "'u'.*rank 4"),
