@@ -8,6 +8,7 @@ import numpy as np
 
 from . import memory
 from .activation import NumpyActivationMixin
+from .attention import NumpyAttentionMixin
 from .base import Backend
 from .convolution import NumpyConvolutionMixin
 from .dense import NumpyDenseMixin
@@ -27,6 +28,7 @@ from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
+    NumpyAttentionMixin,
     NumpyNormalizationMixin, NumpyDepthwiseMixin, NumpyConvolutionMixin, NumpyPoolingMixin,
     NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin, NumpyRowsMixin, NumpyReductionMixin,
     NumpyDenseMixin, NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin, NumpyRandomMixin,

@@ -143,8 +143,9 @@ class Registry:
             found = self._names.get(thing)
         except TypeError:  # unhashable: not one of ours
             return None
-        if found is None and inspect.isclass(thing) and self._homes.get(thing.__name__) == thing.__module__:
-            return thing.__name__
+        if found is None and inspect.isclass(thing):
+            name = vars(thing).get("public_name", thing.__name__)
+            return name if self._homes.get(name) == thing.__module__ else None
         return found
 
     def module_of(self, name: str) -> str:

@@ -14,14 +14,15 @@ from gpukeras.symbolic import KerasTensor, OpCall, to_snake_case
 
 # Where Keras 3 keeps its op classes; all others are in "numpy".
 _MODULE_OF = dict.fromkeys(
-    "AdaptiveAveragePool AdaptiveMaxPool AveragePool Celu CTCDecode CTCLoss DepthToSpace Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu "
-    "LogSigmoid LogSoftmax MaxPool OneHot Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign "
+    "AdaptiveAveragePool AdaptiveMaxPool AveragePool CTCDecode CTCLoss Celu DepthToSpace "
+    "DotProductAttention Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid "
+    "LogSoftmax MaxPool OneHot Polar Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign "
     "SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
     "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
     "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax "
-    "SegmentMin SegmentProd SegmentSum TopK".split(), "math"
+    "SegmentMin SegmentProd SegmentSum TopK ViewAsComplex ViewAsReal".split(), "math"
 ) | {"Resize": "image"}
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
@@ -33,6 +34,7 @@ _NAMES = {
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
+    "additive_scores", "attention", "product_dense",
     "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "depthwise_convolution",
     "enlarge", "local_data", "local_kernel", "locally_connected", "separable_convolution", "sum_blocks",
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",
@@ -52,7 +54,7 @@ _READ_AS = {
 }
 # Settings that Keras leaves in the call although they are no tensors.
 _IN_THE_CALL = {"GetItem": ("key",), "Pad": ("value",), "FullLike": ("fill_value",),
-                "Isclose": ("rtol", "atol")}
+                "Isclose": ("rtol", "atol"), "DotProductAttention": ("scale",)}
 _NEVER_IN_THE_CALL = ("x_min", "x_max")  # of clip
 # Public functions whose tensors do not come first, in the order in which Keras passes them.
 _TENSORS = {"batch_normalization": ("x", "mean", "variance", "offset", "scale")}

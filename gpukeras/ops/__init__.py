@@ -5,11 +5,12 @@ One explicit import per file; every name here is public.
 # ruff: noqa: I001, F401  (packed by hand; these are the public names)
 
 from .math import (
-    abs, absolute, add, angle, cbrt, ceil, clip, conj, conjugate, deg2rad, divide, divide_no_nan, divmod,
-    fabs, floor, floor_divide, fmax, fmin, fmod, gcd, heaviside, hypot, imag, lcm, ldexp, maximum, minimum,
-    mod, multiply, nan_to_num, negative, nextafter, positive, power, rad2deg, real, reciprocal, remainder,
+    abs, absolute, add, cbrt, ceil, clip, deg2rad, divide, divide_no_nan, divmod,
+    fabs, floor, floor_divide, fmax, fmin, fmod, gcd, heaviside, hypot, lcm, ldexp, maximum, minimum,
+    mod, multiply, nan_to_num, negative, nextafter, positive, power, rad2deg, reciprocal, remainder,
     round, rsqrt, sign, signbit, sqrt, square, subtract, true_divide, trunc,
 )
+from .complex import angle, conj, conjugate, imag, polar, real, view_as_complex, view_as_real
 from .comparison import (
     allclose, bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift,
     bitwise_xor, equal, greater, greater_equal, isclose, isfinite, isinf, isnan, isneginf, isposinf, isreal,
@@ -57,6 +58,7 @@ from .activation import (
     softplus, softsign, sparse_plus, sparse_sigmoid, sparsemax, squareplus, tanh_shrink, threshold,
 )
 from .activation import hard_silu as hard_swish, silu as swish
+from .attention import dot_product_attention
 from .ctc import ctc_loss
 from .ctc_decoding import ctc_decode
 from .fourier import extract_sequences, fft, fft2, ifft2, irfft, rfft

@@ -28,7 +28,7 @@ def pair(x1, x2):
 def float_pair(x1, x2):
     """Like ``pair``, made floating."""
     xp, a, b = pair(x1, x2)
-    if not dtypes.is_float(a.dtype):
+    if not dtypes.is_float(a.dtype) and a.dtype.kind != "c":
         a, b = a.astype(dtypes.floatx()), b.astype(dtypes.floatx())
     return xp, a, b
 
@@ -36,7 +36,7 @@ def float_pair(x1, x2):
 def floating(x):
     """Return the array module and the array of ``x``, made floating."""
     a = x.array
-    if not dtypes.is_float(a.dtype):
+    if not dtypes.is_float(a.dtype) and a.dtype.kind != "c":
         a = a.astype(dtypes.floatx())
     return backends.backend_of(a).xp, a
 
@@ -88,7 +88,8 @@ def both(x1, x2, first, second):
 
 def widen_bool(*kinds, **settings):
     """Dtype rule: the common type, with ``bool`` counted as ``int32``."""
-    kind = dtypes.result_type(*(k for k in kinds if isinstance(k, str) and k in dtypes._ORDER)).name
+    known = (k for k in kinds if isinstance(k, str) and (k in dtypes._ORDER or k.startswith("complex")))
+    kind = dtypes.result_type(*known).name
     return "int32" if kind == "bool" else kind
 
 
@@ -291,10 +292,13 @@ def hypot(x1, x2):
 
 
 # ---- sign and size --------------------------------------------------------------------------------
-@op(shape=shapes.same)
+@op(shape=shapes.same, dtype=lambda x: {"complex64": "float32", "complex128": "float64"}.get(x, x))
 def absolute(x):
     """Return ``|x|``; the gradient at 0 is 0."""
     xp, a = module(x)
+    if a.dtype.kind == "c":
+        y = xp.abs(a)
+        return y, lambda dy: dy * Tensor(xp.conj(a) / xp.maximum(y, dtypes.finfo(y.dtype).tiny))
     return xp.abs(a), lambda dy: dy * Tensor(xp.sign(a))
 
 
@@ -524,36 +528,7 @@ def lcm(x1, x2):
     return xp.lcm(a, b), None
 
 
-# ---- complex vocabulary on real tensors -----------------------------------------------------------
-@op(shape=shapes.same)
-def conjugate(x):
-    """Return ``x``: tensors are real."""
-    return x.array.copy(), lambda dy: dy
-
-
-conj = conjugate
-
-
-@op(shape=shapes.same)
-def real(x):
-    """Return ``x``: tensors are real."""
-    return x.array.copy(), lambda dy: dy
-
-
-@op(shape=shapes.same)
-def imag(x):
-    """Return zeros: tensors are real."""
-    xp, a = module(x)
-    return xp.zeros_like(a), None
-
-
-@op(shape=shapes.same, dtype="float")
-def angle(x):
-    """Return the argument of ``x`` as a complex number: 0 or pi. Has no gradient."""
-    xp, a = floating(x)
-    return xp.where(xp.isnan(a), a, (a < 0).astype(a.dtype) * np.pi), None
-
-
+# ---- angles ---------------------------------------------------------------------------------------
 @op(shape=shapes.same, dtype="float")
 def deg2rad(x):
     """Turn degrees into radians."""

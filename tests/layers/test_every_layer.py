@@ -29,23 +29,23 @@ def test_step(case, on_gpu):
 def _step(case, weights):
     layer = case.make(layers)
     data = [ops.convert_to_tensor(x) if x.dtype.kind in "fiub" else x for x in case.data()]
-    single = data[0] if len(data) == 1 else data
-    call = {k: ops.convert_to_tensor(v) for k, v in case.call.items()}
+    inputs = case.arguments(data)
+    call = case.keywords(ops.convert_to_tensor)
     if case.setup:
-        case.setup(layer, single)
+        case.setup(layer, *inputs)
     training = not case.random if case.training is None else case.training
     if call_spec(type(layer)).training:
         call["training"] = training
-    layer(single, **call)
+    layer(*inputs, **call)
     if weights is None:
         weights = layer.get_weights() if case.setup else random_weights(layer)
     layer.set_weights(weights)
     if case.random and call_spec(type(layer)).training:
-        layer(single, **{**call, "training": True})
+        layer(*inputs, **{**call, "training": True})
     with GradientTape() as tape:
         if case.gradients:
             tape.watch(data)
-        outputs = tree.flatten(layer(single, **call))
+        outputs = tree.flatten(layer(*inputs, **call))
     rng = np.random.default_rng(7)
     seeds = [(y, rng.standard_normal(y.shape)) for y in outputs if _is_float(y)]
     trainable = layer.trainable_weights
@@ -58,7 +58,7 @@ def _step(case, weights):
         for weight, gradient in zip(trainable, found["gradient"]):
             weight.assign(weight - RATE * gradient)
     found["weight after the step"] = layer.weights
-    found["output after the step"] = tree.flatten(layer(single, **call))
+    found["output after the step"] = tree.flatten(layer(*inputs, **call))
     return {what: [ops.convert_to_numpy(x) for x in values] for what, values in found.items()}, weights
 
 

@@ -14,6 +14,8 @@ pytestmark = [
     pytest.mark.parity,
     # Real Keras turns its variables into arrays in a way that NumPy 2 warns about.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+    # Its MixUp asks JAX for int64.
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
 ]
 
 
@@ -26,8 +28,8 @@ def test_layer(real_keras, case):
         case.setup(theirs, single)
         case.setup(ours, single)
     if not theirs.built:
-        theirs.build(tree.map_structure(lambda x: x.shape, single))
-    ours(single)
+        theirs.build(*tree.map_structure(lambda x: x.shape, case.arguments(data)))
+    ours(*case.arguments(data))
     weights = random_weights(theirs) if not case.setup else theirs.get_weights()
     theirs.set_weights(weights)
     ours.set_weights(weights)
@@ -40,9 +42,10 @@ def test_layer(real_keras, case):
             case.compare(a, b, f"{key} {i}")
     for a, b in zip(ours_after, theirs_after):
         case.compare(a, b, "weights after the call")
-    shape = tree.map_structure(lambda x: (None, *x.shape[1:]), single)
-    assert _plain(ours.compute_output_shape(shape)) == _plain(theirs.compute_output_shape(shape))
-    _exchange_configurations(real_keras, ours, theirs, single)
+    shapes = tree.map_structure(lambda x: (None, *x.shape[1:]), case.arguments(data))
+    assert _plain(ours.compute_output_shape(*shapes)) == _plain(theirs.compute_output_shape(*shapes))
+    mode = {"training": False} if case.random else {}
+    _exchange_configurations(real_keras, ours, theirs, case.arguments(data), mode)
 
 
 def _same_weights(ours, theirs):
@@ -58,14 +61,13 @@ def _run_theirs(layer, case, data):
 
     trainable = [v.value for v in layer.trainable_variables]
     fixed = [v.value for v in layer.non_trainable_variables]
-    call = {k: jnp.asarray(v) for k, v in case.call.items()}
+    call = case.keywords(jnp.asarray)
     if case.training is not None:
         call["training"] = case.training
     rng = np.random.default_rng(7)
 
     def forward(trainable, inputs):
-        single = inputs[0] if len(inputs) == 1 else inputs
-        outputs, state = layer.stateless_call(trainable, fixed, single, **call)
+        outputs, state = layer.stateless_call(trainable, fixed, *case.arguments(inputs), **call)
         return jax.tree_util.tree_leaves(outputs), state
 
     inputs = [jnp.asarray(x) for x in data]
@@ -90,13 +92,13 @@ def _run_theirs(layer, case, data):
 
 def _run_ours(layer, case, data, seeds):
     inputs = [ops.convert_to_tensor(x) for x in data]
-    call = {k: ops.convert_to_tensor(v) for k, v in case.call.items()}
+    call = case.keywords(ops.convert_to_tensor)
     if case.training is not None:
         call["training"] = case.training
     with GradientTape() as tape:
         if case.gradients:
             tape.watch(inputs)
-        outputs = tree.flatten(layer(inputs[0] if len(inputs) == 1 else inputs, **call))
+        outputs = tree.flatten(layer(*case.arguments(inputs), **call))
     weights = layer.trainable_weights
     sources = [*weights, *(inputs if case.gradients else [])]
     pairs = [(y, Tensor(s)) for y, s in zip(outputs, seeds) if s.dtype.kind == "f"]
@@ -114,7 +116,7 @@ def _plain(shape):
     return shape
 
 
-def _exchange_configurations(real_keras, ours, theirs, data):
+def _exchange_configurations(real_keras, ours, theirs, data, mode):
     """Real Keras makes our layer from our configuration and it is the same as theirs; we make theirs."""
     weights = theirs.get_weights()
     unsupported = {"quantization_config", "activity_regularizer"}
@@ -122,12 +124,12 @@ def _exchange_configurations(real_keras, ours, theirs, data):
     assert not lacking, f"our configuration lacks {lacking}"
     from_theirs = layers.deserialize(json.loads(json.dumps(real_keras.layers.serialize(theirs))))
     from_ours = real_keras.layers.deserialize(json.loads(json.dumps(layers.serialize(ours))))
-    from_theirs(data)
+    from_theirs(*data, **mode)
     from_theirs.set_weights(weights)
-    for a, b in zip(tree.flatten(from_theirs(data)), tree.flatten(ours(data))):
+    for a, b in zip(tree.flatten(from_theirs(*data, **mode)), tree.flatten(ours(*data, **mode))):
         np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
     if not from_ours.built:
-        from_ours.build(tree.map_structure(lambda x: x.shape, data))
+        from_ours.build(*tree.map_structure(lambda x: x.shape, data))
     from_ours.set_weights(weights)
     assert _without_names(from_ours.get_config()) == _without_names(theirs.get_config())
 

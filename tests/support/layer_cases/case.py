@@ -38,13 +38,17 @@ class Case:
         Relative, and absolute in units of the largest value.
     setup : callable, optional
         ``f(layer, inputs)`` before the first call, on theirs and ours alike (``adapt``).
+    spread : bool
+        The inputs are given one by one, not as a list.
     """
 
     def __init__(self, name, kwargs, *shapes, values=None, integers=None, interval=(-2.0, 2.0), call=None,
-                 training=None, random=False, keras3=True, gradients=True, tolerance=1e-5, setup=None):
+                 training=None, random=False, keras3=True, gradients=True, tolerance=1e-5, setup=None,
+                 spread=False):
         self.name, self.kwargs, self.shapes, self.values = name, kwargs, shapes, values
         self.integers, self.interval, self.call, self.training = integers, interval, call or {}, training
         self.random, self.keras3, self.tolerance, self.setup = random, keras3, tolerance, setup
+        self.spread = spread
         self.gradients = gradients and all(x.dtype.kind == "f" for x in self.data())
 
     def make(self, module, **extra):
@@ -60,6 +64,19 @@ class Case:
         if self.integers:
             return [rng.integers(0, self.integers, (BATCH, *s)).astype("int32") for s in self.shapes]
         return [rng.uniform(*self.interval, (BATCH, *s)).astype("float32") for s in self.shapes]
+
+    def arguments(self, data) -> tuple:
+        """Return inputs, or what stands for them, as positional arguments of a call."""
+        return tuple(data) if self.spread else (data[0] if len(data) == 1 else data,)
+
+    def keywords(self, convert) -> dict:
+        """Return the further arguments of the call, with arrays as ``convert`` makes them."""
+        def made(value):
+            if isinstance(value, (list, tuple)):
+                return [made(v) for v in value]
+            return convert(value) if isinstance(value, np.ndarray) else value
+
+        return {name: made(value) for name, value in self.call.items()}
 
     def compare(self, found, expected, what: str) -> None:
         """Demand that two arrays agree within the case's tolerance."""
