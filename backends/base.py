@@ -40,9 +40,8 @@ class Backend(
     WarpingMixin,
     AttentionMixin,
     SparseMixin, DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,
-    LocalMixin,
-    PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, MatrixUpdateMixin, LinalgMixin,
-    EmbeddingMixin, FourierMixin, IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin, UpdateMixin, StepMixin,
-    CaptureMixin, Device,
+    LocalMixin, PoolingMixin, ResizeMixin, RecurrentMixin, RowsMixin, ReductionMixin, MatrixUpdateMixin,
+    LinalgMixin, EmbeddingMixin, FourierMixin, IndexingMixin, RandomMixin, SpecialMixin, RowUpdateMixin,
+    UpdateMixin, StepMixin, CaptureMixin, Device,
 ):
     """Array functions of one device: what ``Device`` offers and all families."""

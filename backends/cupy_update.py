@@ -7,6 +7,7 @@ import functools
 from gpukeras.kernels import update
 
 from .update_rows import RowUpdateMixin
+from .update_steps import StepMixin
 
 
 def _by_kernel(name: str):
@@ -36,7 +37,7 @@ def _spread(name: str, rule: str):
     return by_rows
 
 
-class CupyUpdateMixin(RowUpdateMixin):
+class CupyUpdateMixin(RowUpdateMixin, StepMixin):
     """Kernels for float32; learning rates may be numbers or arrays of no axes on the device."""
 
     sgd_update = _by_kernel("sgd_update")
@@ -66,6 +67,24 @@ class CupyUpdateMixin(RowUpdateMixin):
             update.clip_each(g, bounds, limit)
         else:
             super().clip_each(g, bounds, limit)
+
+    # ---- numbers of a step that the device counts ---
+    def adam_rate(self, learning_rate, counter, beta_1, beta_2):
+        return update.adam_rate(self._rate(learning_rate), counter, beta_1, beta_2)
+
+    def adamax_rate(self, learning_rate, counter, beta_1):
+        return update.adamax_rate(self._rate(learning_rate), counter, beta_1)
+
+    def _rate(self, rate):
+        return rate.astype("float32", copy=False) if self.owns(rate) else self.xp.full((), rate, "float32")
+
+    def nadam_factors(self, counter, product, beta_1, beta_2, schedule_decay):
+        if product.dtype != "float32":
+            return super().nadam_factors(counter, product, beta_1, beta_2, schedule_decay)
+        return update.nadam_factors(counter, product, beta_1, beta_2, schedule_decay)
+
+    def lamb_corrections(self, counter, beta_1, beta_2):
+        return update.lamb_corrections(counter, beta_1, beta_2)
 
     # ---- few rows of a table ---
     def sgd_update_rows(self, p, g, *, learning_rate):

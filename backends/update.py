@@ -112,6 +112,10 @@ class UpdateMixin(Device):
             factor = self.clip_factor(self.square_sum(part), limit)
             self.xp.multiply(part, scalar(factor, g.dtype), part)
 
+    def decay_weights(self, p, part) -> None:
+        """p -= part * p"""
+        self.xp.multiply(p, scalar(1 - part, p.dtype), p)
+
     # ---- gradient descent ----------------------------------------------------------------------------
     @elementwise
     def sgd_update(self, p, g, *, learning_rate) -> None:
@@ -159,6 +163,24 @@ class UpdateMixin(Device):
                 xp.add(m, t, m)
                 t = m
             xp.subtract(p, t, p)
+
+    @elementwise
+    def root_update(self, p, g, s, a=None, *, learning_rate, keep, gain, epsilon) -> None:
+        """s = keep s + gain g²; p -= rate * g / (sqrt(s - a²) + epsilon); a gathers the g as s the g²."""
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        for piece in self._passes(1, p, g, s, a):
+            p, g, s, a, t = piece
+            self._decay(s, c(keep), g, c(gain), t, square=True)
+            if a is None:
+                xp.sqrt(s, t)
+            else:
+                self._decay(a, c(keep), g, c(gain), t)
+                xp.multiply(a, a, t)
+                xp.subtract(s, t, t)
+                xp.sqrt(t, t)
+            xp.add(t, c(epsilon), t)
+            xp.divide(g, t, t)
+            self._descend(p, t, rate, t)
 
     @elementwise
     def adagrad_update(self, p, g, s, *, learning_rate, epsilon) -> None:
@@ -230,12 +252,18 @@ class UpdateMixin(Device):
     @elementwise
     def nadam_update(
         self, p, g, m, v, *, learning_rate, beta_1, beta_2, epsilon, momentum_factor, gradient_factor,
-        correction,
+        correction, factors=None,
     ) -> None:
-        """p -= rate * (momentum_factor m + gradient_factor g) / (sqrt(v / correction) + epsilon)"""
+        """p -= rate * (momentum_factor m + gradient_factor g) / (sqrt(v / correction) + epsilon)
+
+        ``factors``, an array of the device, takes the place of the last three numbers.
+        """
         xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
         b1, b2, c1, c2, eps = c(beta_1), c(beta_2), c(1 - beta_1), c(1 - beta_2), c(epsilon)
-        of_m, of_g, of_v = c(momentum_factor), c(gradient_factor), c(1 / correction)
+        if factors is not None:
+            momentum_factor, gradient_factor, correction = factors[0], factors[1], factors[2]
+        of_m, of_g = scalar(momentum_factor, p.dtype), scalar(gradient_factor, p.dtype)
+        of_v = scalar(1 / correction, p.dtype)
         for piece in self._passes(2, p, g, m, v):
             p, g, m, v, t, u = piece
             self._decay(m, b1, g, c1, t)
@@ -257,11 +285,11 @@ class UpdateMixin(Device):
         u = xp.empty_like(p)
         self._decay(m, c(beta_1), g, c(1 - beta_1), t)
         self._decay(v, c(beta_2), g, c(1 - beta_2), t, square=True)
-        xp.multiply(v, c(1 / corrections[1]), t)
+        xp.multiply(v, scalar(1 / corrections[1], p.dtype), t)
         xp.sqrt(t, t)
         xp.add(t, c(epsilon), t)
         xp.divide(m, t, u)
-        xp.multiply(u, c(1 / corrections[0]), u)
+        xp.multiply(u, scalar(1 / corrections[0], p.dtype), u)
         weights, step = xp.sqrt(self.square_sum(p)), xp.sqrt(self.square_sum(u))
         usable = (weights > 0) & (step > 0)
         ratio = xp.where(usable, weights / xp.where(usable, step, c(1)), c(1)).astype(p.dtype)
@@ -269,6 +297,32 @@ class UpdateMixin(Device):
         xp.subtract(p, u, p)
 
     # ---- others ---
+    @elementwise
+    def schedule_free_update(
+        self, p, g, z, v, *, learning_rate, beta_1, beta_2, epsilon, correction, weight,
+    ) -> None:
+        """z -= rate * g / (sqrt(v / correction) + epsilon); x += weight (z - x); p = x + (1 - beta_1)(z - x)
+
+        Of the mean ``x`` of all ``z`` nothing is kept: it follows from ``p`` and ``z``.
+        """
+        xp, c, rate = self.xp, p.dtype.type, scalar(learning_rate, p.dtype)
+        b2, c2, eps, of_v = c(beta_2), c(1 - beta_2), c(epsilon), scalar(1 / correction, p.dtype)
+        of_p, of_old = scalar(1 - weight, p.dtype), scalar((weight - 1) * (1 - beta_1), p.dtype)
+        of_new = scalar(1 - beta_1 + beta_1 * weight, p.dtype)
+        for piece in self._passes(1, p, g, z, v):
+            p, g, z, v, t = piece
+            self._decay(v, b2, g, c2, t, square=True)
+            xp.multiply(p, of_p, p)
+            xp.multiply(z, of_old, t)
+            xp.add(p, t, p)
+            xp.multiply(v, of_v, t)
+            xp.sqrt(t, t)
+            xp.add(t, eps, t)
+            xp.divide(g, t, t)
+            self._descend(z, t, rate, t)
+            xp.multiply(z, of_new, t)
+            xp.add(p, t, p)
+
     @elementwise
     def lion_update(self, p, g, m, *, learning_rate, beta_1, beta_2) -> None:
         """p -= rate * sign(beta_1 m + (1 - beta_1) g); m = beta_2 m + (1 - beta_2) g"""

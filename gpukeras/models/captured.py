@@ -202,7 +202,7 @@ def hindrance(model, evaluation=False) -> str | None:
     if any(v.backend is not backend for v in model._trained_variables()):
         return f"its weights do not lie on {backend.name}"
     optimizer = type(model.optimizer)
-    if optimizer.may_overflow and not evaluation:
+    if optimizer.may_overflow and not evaluation and not model.optimizer.decides_on_device():
         return f"{optimizer.__name__} looks at every gradient from the host"
     if not is_own(optimizer) and not evaluation:
         return f"the optimizer {optimizer.__name__} is not of this library"

@@ -139,6 +139,8 @@ class Replay:
         for run in self.plan.runs if self.plan is not None else ():
             found.append(("the weights", run.p))
             found += [(f"the optimizer's {name}", a) for name, a in run.slots.items()]
+        if self.plan is not None:
+            found += [(v.path, v.array) for v in self.optimizer.device_state]
         return found
 
 

@@ -78,10 +78,9 @@ class AdjustMixin(RateMixin):
     def _decay_weights(self, plan, rate) -> None:
         if plan.decayed is None:
             wanted = {i for i in plan.indices if self._use_weight_decay(self._trainable_variables[i])}
-            plan.decayed = [(run.backend.xp, p) for run in plan.runs for p in run.stretches(wanted)]
-        factor = 1 - rate * self.weight_decay
-        for xp, p in plan.decayed:
-            xp.multiply(p, scalar(factor, p.dtype), p)
+            plan.decayed = [(run.backend, p) for run in plan.runs for p in run.stretches(wanted)]
+        for backend, p in plan.decayed:
+            backend.decay_weights(p, rate * self.weight_decay)
 
     # ---- averages and direct assignment ----------------------------------------------------------
     def _average(self) -> None:

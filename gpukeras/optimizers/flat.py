@@ -59,7 +59,8 @@ class Run:
         first, last = members[0], members[-1]
         start, stop = first[1], last[1] + variables[last[0]].size
         self.p = segment.p[start:stop]
-        self.slots = {name: flat[start:stop] for name, flat in segment.slots.items()}
+        slots = {name: flat[start:stop] for name, flat in segment.slots.items()}
+        self.slots = {name: piece for name, piece in slots.items() if piece is not None}
         self.backend = backend
         self.source: int | None = None
         self.places = [(index, offset - start) for index, offset in members]
@@ -136,7 +137,7 @@ class Plan:
         self.decayed: list | None = None  # pieces of p under weight decay, found when first needed
 
 
-def make_plan(variables, segments, indices, whole: bool, separate: bool, beside=frozenset()) -> Plan:
+def make_plan(variables, segments, indices, whole: bool, apart=frozenset(), beside=frozenset()) -> Plan:
     """Cut the segments into runs.
 
     Parameters
@@ -145,8 +146,8 @@ def make_plan(variables, segments, indices, whole: bool, separate: bool, beside=
         The variables that have gradients, in the order of the call.
     whole : bool
         Gather every gradient in the flat buffer, because something will change them there.
-    separate : bool
-        One run per variable, for rules that are not elementwise.
+    apart : set of int
+        Variables with a run of their own, for rules that are not elementwise.
     beside : set of int
         Variables whose gradients are expected beside the others, large or not.
     """
@@ -158,6 +159,7 @@ def make_plan(variables, segments, indices, whole: bool, separate: bool, beside=
         row: list = []
         for member in segment.members:
             large = variables[member[0]].size >= limit and member[0] not in beside
+            separate = member[0] in apart
             if row and (member[0] not in wanted or large or separate):
                 runs.append(Run(segment, row, variables, backend))
                 row = []
@@ -197,15 +199,53 @@ def place_slots(segment: Segment, variables, slots: dict, starts: dict) -> None:
     rules compute there as well and must not divide zero by zero.
     """
     for name, rows in slots.items():
-        buffer = variables[segment.members[0][0]].backend.flat_buffer(segment.size, segment.buffer.dtype)
-        if starts.get(name):
-            buffer[...] = starts[name]
+        buffer = Pieces()
+        for first, last in _stretches(segment, rows):
+            size = last[1] + variables[last[0]].size - first[1]
+            piece = variables[first[0]].backend.flat_buffer(size, segment.buffer.dtype)
+            if starts.get(name):
+                piece[...] = starts[name]
+            buffer.add(first[1], piece)
         for index, offset in segment.members:
             slot = rows[index]
-            place = buffer[offset:offset + slot.size].reshape(slot.shape)
-            place[...] = slot.array
-            slot.array = place
-        segment.slots[name] = buffer
+            if slot is not None:
+                place = buffer[offset:offset + slot.size].reshape(slot.shape)
+                place[...] = slot.array
+                slot.array = place
+        whole = len(buffer.pieces) == 1 and buffer.pieces[0][1].size == segment.size
+        segment.slots[name] = buffer.pieces[0][1] if whole else buffer
+
+
+class Pieces:
+    """A slot that some variables of a segment do not have: buffers for those between, by their places."""
+
+    def __init__(self):
+        self.pieces: list = []
+
+    def add(self, start: int, piece) -> None:
+        self.pieces.append((start, piece))
+
+    def __getitem__(self, where: slice):
+        """Return what lies between two places; ``None`` where that is not in one of the buffers."""
+        for start, piece in self.pieces:
+            if start <= where.start and where.stop <= start + piece.size:
+                return piece[where.start - start:where.stop - start]
+        return None
+
+
+def _stretches(segment: Segment, rows) -> list:
+    """Return the first and last member of every row of neighbours that have a slot."""
+    found: list[list] = []
+    open_row = False
+    for member in segment.members:
+        if rows[member[0]] is None:
+            open_row = False
+        elif open_row:
+            found[-1][1] = member
+        else:
+            found.append([member, member])
+            open_row = True
+    return found
 
 
 def _at_home(variable: Variable) -> bool:

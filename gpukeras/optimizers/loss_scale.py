@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gpukeras.tensor import Tensor, to_array
+import operator
+
+from gpukeras import backends, tensor
+from gpukeras.tensor import Tensor, Variable, to_array
 
 from .optimizer import Optimizer
 
@@ -29,7 +32,9 @@ class LossScaleOptimizer(Optimizer):
 
     Notes
     -----
-    Each step reads from the device whether the gradients are finite.
+    On a GPU nobody waits to learn whether gradients are finite: the step is made, and taken back on the
+    device where they are not. Only where the inner optimizer keeps averages (``use_ema``), accumulates
+    gradients or has a rule of the user's, each step reads that from the device.
 
     References
     ----------
@@ -70,10 +75,12 @@ class LossScaleOptimizer(Optimizer):
     def build(self, variables):
         if self.built:
             return
-        self.step_counter = self.add_variable((), dtype="int32", name="step_counter")
-        self.dynamic_scale = self.add_variable(
-            (), self.initial_scale, dtype="float32", name="dynamic_scale"
-        )
+        variables = list(variables)
+        with backends.backend_scope(variables[0].backend if variables else backends.current()):
+            self.step_counter = self.add_variable((), dtype="int32", name="step_counter")
+            self.dynamic_scale = self.add_variable(
+                (), self.initial_scale, dtype="float32", name="dynamic_scale"
+            )
         self.inner_optimizer.build(variables)
         super().build(variables)
 
@@ -94,12 +101,28 @@ class LossScaleOptimizer(Optimizer):
     def learning_rate(self, value):
         self.inner_optimizer.learning_rate = value
 
+    # ---- steps ---------------------------------------------------------------------------------------
     def apply(self, grads, trainable_variables=None):
         """Update through the inner optimizer where all gradients are finite; adapt the scale."""
         grads = list(grads)
+        if not grads:
+            return
         if not self.built:
             self.build(self._variables_to_build(trainable_variables))
-        if not _all_finite(grads):
+        inner = self.inner_optimizer
+        if self.decides_on_device():
+            indices = inner._indices_of(grads, trainable_variables)
+            if any(type(g) is not Tensor for g in grads):
+                grads, indices = inner._as_tensors(grads, indices)
+            plan = inner._plan(indices, True, True)
+            inner._gather(plan, grads)
+            self._step_on_device(plan, inner.rate_on_device())
+            self._count_on_device(plan)
+        else:
+            self._apply_waiting(grads, trainable_variables)
+
+    def _apply_waiting(self, grads, trainable_variables) -> None:
+        if not bool(self.check_finite(grads)):
             self.step_counter.assign(0)
             self.dynamic_scale.assign(self.dynamic_scale.array * 0.5)
             return
@@ -115,6 +138,35 @@ class LossScaleOptimizer(Optimizer):
         else:
             self.step_counter.assign_add(1)
 
+    def decides_on_device(self) -> bool:
+        """Tell whether steps that overflow are taken back on a GPU, without asking the host."""
+        inner = self.inner_optimizer
+        return self.built and self.dynamic_scale.backend is inner._iterations.backend and inner.can_undo()
+
+    def _step_on_device(self, plan, rate) -> None:
+        """Do a step on gradients in their places; it counts where they are finite."""
+        backend, inner = self.dynamic_scale.backend, self.inner_optimizer
+        xp, scale, counter = backend.xp, self.dynamic_scale.array, self.step_counter.array
+        finite = backend.all_finite([run.g for run in plan.runs])
+        for run in plan.runs:
+            xp.divide(run.g, scale.astype(run.g.dtype), run.g)
+        inner.update_where(plan, rate, finite)
+        grows = counter == self.dynamic_growth_steps - 1
+        scale[...] = scale * xp.where(finite, xp.where(grows, 2.0, 1.0), 0.5).astype(scale.dtype)
+        counter[...] = xp.where(finite & ~grows, counter + 1, 0)
+
+    def _count_on_device(self, plan) -> None:
+        """Note on the host that values have changed; which number the step has, only the device knows."""
+        for variable in (*plan.variables, *self.device_state):
+            variable.version += 1
+
+    def check_finite(self, grads):
+        """Return, as a tensor, whether all gradients are finite; ``None`` among them is left out."""
+        arrays = [to_array(g) for g in grads if g is not None]
+        if not arrays:
+            return Tensor(to_array(True))
+        return Tensor(Tensor(arrays[0]).backend.all_finite(arrays))
+
     def scale_loss(self, loss):
         """Return the loss times the present scale."""
         if not self.built:
@@ -124,6 +176,46 @@ class LossScaleOptimizer(Optimizer):
     def finalize_variable_values(self, var_list):
         self.inner_optimizer.finalize_variable_values(var_list)
 
+    # ---- for recorded steps (``models.captured``) ---
+    _layout = property(lambda self: self.inner_optimizer._layout, lambda self, value: None)
+
+    def plan_to_record(self, whole=False):
+        inner = self.inner_optimizer
+        if not whole or not self.decides_on_device() or inner.plan_to_record(whole=True) is None:
+            return None
+        return inner._plan(inner._all, True, True)
+
+    def update_captured(self, plan, rate, flat_rate):
+        if not isinstance(self.inner_optimizer._learning_rate, Variable) or self.inner_optimizer.decay:
+            rate = self.inner_optimizer.rate_on_device()
+        self._step_on_device(plan, rate)
+
+    def count_recorded(self, plan, counted=False):
+        self._count_on_device(plan)
+
+    def _changes_gradients(self):
+        return True
+
+    def _rate(self):
+        """Return what the host knows of the rate: schedules and decays need the number of the step."""
+        inner = self.inner_optimizer
+        return inner._given_rate() if isinstance(inner._learning_rate, Variable) else 0.0
+
+    @property
+    def device_state(self):
+        inner = self.inner_optimizer
+        return [self.step_counter, self.dynamic_scale, inner._iterations, *inner.device_state]
+
+    def gradient_places(self, variables):
+        inner = self.inner_optimizer
+        if not self.built or not self.decides_on_device() or tensor.layout_version != inner._layout:
+            return {}
+        known = self._trainable_variables
+        if len(variables) != len(known) or not all(map(operator.is_, variables, known)):
+            return {}
+        return dict(inner._plan(inner._all, True, True).places)
+
+    # ---- configuration ---
     def get_config(self):
         from gpukeras.saving import serialize_keras_object
 
@@ -139,14 +231,3 @@ class LossScaleOptimizer(Optimizer):
         config = dict(config)
         config["inner_optimizer"] = deserialize_keras_object(config["inner_optimizer"], custom_objects)
         return cls(**config)
-
-
-def _all_finite(grads) -> bool:
-    """Read from the device whether all gradients are finite."""
-    flag = None
-    for g in grads:
-        if g is not None:
-            array = to_array(g)
-            finite = Tensor(array).backend.xp.isfinite(array).all()
-            flag = finite if flag is None else flag & finite
-    return flag is None or bool(Tensor(flag))

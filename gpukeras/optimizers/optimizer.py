@@ -11,11 +11,11 @@ from gpukeras.symbolic import auto_name, to_snake_case
 from gpukeras.tensor import Tensor, Variable, to_array
 
 from . import flat
-from .adjust import AdjustMixin
+from .recorded import RecordedMixin
 from .state import StateMixin
 
 
-class Optimizer(AdjustMixin, StateMixin):
+class Optimizer(RecordedMixin, StateMixin):
     """Base of all optimizers.
 
     Parameters
@@ -63,7 +63,7 @@ class Optimizer(AdjustMixin, StateMixin):
     """
 
     elementwise = True
-    recordable = False  # whether ``update_flat`` depends on the number of the step by ``_flat_rate`` alone
+    _transforms: list | tuple = ()  # functions of pairs (gradient, variable), called first in every step
     may_overflow = False  # whether gradients may leave their dtype: a loss scale looks for its limit
 
     def __init__(
@@ -75,8 +75,8 @@ class Optimizer(AdjustMixin, StateMixin):
             learning_rate, name = 0.001, learning_rate
         learning_rate = kwargs.pop("lr", learning_rate)
         self.decay = kwargs.pop("decay", 0.0)
-        for unused in ("jit_compile", "is_legacy_optimizer"):  # other engines' switches in old code and files
-            kwargs.pop(unused, None)
+        self.jit_compile = kwargs.pop("jit_compile", True)  # another engine's switch: no effect
+        kwargs.pop("is_legacy_optimizer", None)  # of files
         if kwargs:
             raise ValueError(
                 f"{type(self).__name__}: unknown argument(s) {', '.join(sorted(kwargs))}"
@@ -175,6 +175,8 @@ class Optimizer(AdjustMixin, StateMixin):
         grads = list(grads)
         if not grads:
             return
+        if self._transforms:
+            grads, trainable_variables = self._transformed(grads, trainable_variables)
         if not self.built:
             self.build(self._variables_to_build(trainable_variables))
         indices = self._indices_of(grads, trainable_variables)
@@ -192,6 +194,13 @@ class Optimizer(AdjustMixin, StateMixin):
                 self._lay_out_and_step(grads, indices)
         self._count_step()
 
+    def _transformed(self, grads, variables) -> tuple:
+        """Return gradients and variables as the functions of the user's leave them."""
+        pairs = list(zip(grads, self._trainable_variables if variables is None else variables))
+        for transform in self._transforms:
+            pairs = list(transform(pairs))
+        return [g for g, _ in pairs], [v for _, v in pairs]
+
     def gradient_places(self, variables) -> dict:
         """Return arrays, by ``uid`` of the variable, for the gradients of the next ``apply``.
 
@@ -205,6 +214,10 @@ class Optimizer(AdjustMixin, StateMixin):
             return {}
         self.__dict__["_placed"] = True
         return dict(self._plan(self._all, self._changes_gradients(), True).places)
+
+    def _decays(self) -> bool:
+        """Tell whether some weights shrink with every step."""
+        return self.weight_decay is not None
 
     def _changes_gradients(self) -> bool:
         """Tell whether anything is done to the gradients before the rule sees them."""
@@ -281,7 +294,7 @@ class Optimizer(AdjustMixin, StateMixin):
         steps = self.gradient_accumulation_steps
         whole, placed = self._changes_gradients(), self._placed
         plan = self._plan(indices, whole, placed)
-        if self._deferred and (whole or self.weight_decay is not None or self.use_ema):
+        if self._deferred and (whole or self._decays() or self.use_ema):
             for index in self._deferred:
                 self._catch_up(index)
         self._gather(plan, grads)
@@ -296,7 +309,7 @@ class Optimizer(AdjustMixin, StateMixin):
             if whole:
                 self._clip(plan)
             rate = self._rate()
-            if self.weight_decay is not None:
+            if self._decays():
                 self._decay_weights(plan, rate)
             self._begin_update()
             if self._fused:
@@ -310,7 +323,7 @@ class Optimizer(AdjustMixin, StateMixin):
                     for index, _ in run.places if self._deferred else ():
                         self._catch_up(index)
                     g = run.g if run.source is None else self._gradient_in_place(run, grads)
-                    self.update_flat(run.backend, run.p, g, run.slots, rate)
+                    self._update_run(run, g, rate)
             else:
                 self._update_one_by_one(plan, grads, whole)
             for variable in plan.variables:
@@ -385,14 +398,22 @@ class Optimizer(AdjustMixin, StateMixin):
         variable : Variable
         learning_rate : tensor or Variable, 0-d
         """
-        if type(self).update_flat is Optimizer.update_flat:
+        older = getattr(self, "_resource_apply_dense", None)  # of tf.keras's legacy optimizers
+        if older is not None:
+            older(gradient, variable)
+            return
+        if not any(_FLAT_RULES & set(vars(c)) for c in _below_optimizer(type(self))):
             raise NotImplementedError(
                 f"{type(self).__name__} must define update_step(gradient, variable, learning_rate)"
             )
         (run,) = self._plan((self._get_variable_index(variable),), True).runs
         run.view(run.places[0][0])[...] = to_array(gradient, variable.dtype, variable.backend)
         rate = learning_rate.array if isinstance(learning_rate, Tensor) else learning_rate
-        self.update_flat(run.backend, run.p, run.g, run.slots, self._flat_rate(rate))
+        self._update_run(run, run.g, self._flat_rate(rate))
+
+    def _update_run(self, run, g, learning_rate) -> None:
+        """Update a run of variables; rules that need to know which override this."""
+        self.update_flat(run.backend, run.p, g, run.slots, learning_rate)
 
     def _flat_rate(self, learning_rate):
         """Return the rate for ``update_flat``: the learning rate, with corrections that all weights share."""
@@ -413,56 +434,7 @@ class Optimizer(AdjustMixin, StateMixin):
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step or update_flat")
 
-    # ---- for recorded steps (``models.captured``) ---
-    def plan_to_record(self, whole=False):
-        """Return the plan of an update that is nothing but ``update_flat`` on gradients in their places.
-
-        ``None`` where a step does more: averages, constraints, accumulation; and, unless ``whole``, clipping
-        or weight decay, which ``update_captured`` does.
-        """
-        changes = self._changes_gradients()
-        if self.use_ema or self.gradient_accumulation_steps or self.loss_scale_factor is not None:
-            return None
-        if not self.recordable or not self._placing or self._overwritten:
-            return None
-        if not whole and (changes or self.weight_decay is not None):
-            return None
-        plan = self._plan(self._all, changes, True)
-        kinds = {run.p.dtype for run in plan.runs}
-        if len(kinds) != 1 or plan.constrained or any(run.source is not None for run in plan.runs):
-            return None
-        self.__dict__["_placed"] = False  # no ``apply`` follows that would use the places
-        return plan
-
-    def update_captured(self, plan, rate, flat_rate) -> None:
-        """Do the array work of a step on gradients in their places, and count it on the device.
-
-        Parameters
-        ----------
-        plan
-            Of ``plan_to_record(whole=True)``.
-        rate, flat_rate : array, no axes
-            The learning rate, and what ``_flat_rate`` makes of it.
-        """
-        if self._changes_gradients():
-            self._clip(plan)
-        if self.weight_decay is not None:
-            self._decay_weights(plan, rate)
-        for run in plan.runs:
-            self.update_flat(run.backend, run.p, run.g, run.slots, flat_rate)
-        counter = self._iterations.array
-        counter += 1
-
-    def next_flat_rate(self):
-        """Return the rate that ``update_flat`` takes in the next step."""
-        return self._flat_rate(self._rate())
-
-    def count_recorded(self, plan, counted=False) -> None:
-        """Count an update that was made without ``apply``; ``counted``: the variable has the new number."""
-        for variable in plan.variables:
-            variable.version += 1
-        self._count_step(counted)
-
+    # ---- few rows of a table ---
     def _update_rows(self, run, g, learning_rate) -> bool:
         """Do what ``update_flat`` does for a table, where only some rows have a gradient other than zero.
 
@@ -486,6 +458,40 @@ class Optimizer(AdjustMixin, StateMixin):
             self._deferred[index].catch_up()
 
     # ---- gradients in one call ---
+    def aggregate_gradients(self, grads_and_vars):
+        """Return pairs (gradient, variable) as they are: there is one device (``tf.keras``)."""
+        return list(grads_and_vars)
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables) -> tuple:
+        """Return the weights and the optimizer's state after a step from these values; nothing is changed.
+
+        Parameters
+        ----------
+        optimizer_variables, grads, trainable_variables : list of tensors
+            In the order of ``variables`` and of the weights that the optimizer was built for.
+
+        Returns
+        -------
+        trainable_variables, optimizer_variables : list of tensors
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: stateless_apply needs a built optimizer; call build(variables)")
+        trained, own = self._trainable_variables, self.variables
+        for what, given, known in (("trainable_variables", trainable_variables, trained),
+                                   ("optimizer_variables", optimizer_variables, own)):
+            if len(given) != len(known):
+                raise ValueError(f"{self.name}: expected {len(known)} {what}, came {len(given)}")
+        both = [*trained, *own]
+        before = [v.value for v in both]
+        try:
+            for variable, value in zip(both, [*trainable_variables, *optimizer_variables]):
+                variable.assign(value)
+            self.apply(list(grads), trained)
+            return [v.value for v in trained], [v.value for v in own]
+        finally:
+            for variable, value in zip(both, before):
+                variable.assign(value)
+
     def compute_gradients(self, loss, var_list, tape=None) -> list:
         """Return pairs (gradient, variable) for a loss, or for a function that computes it."""
         if callable(loss) and not isinstance(loss, Tensor):
@@ -502,6 +508,19 @@ class Optimizer(AdjustMixin, StateMixin):
                 scaled = self.scale_loss(loss)
         var_list = list(var_list)
         return list(zip(tape.gradient(scaled, var_list), var_list))
+
+    def get_gradients(self, loss, params) -> list:
+        """Return the gradients of a loss, given as a function without arguments (Keras 2)."""
+        if isinstance(loss, Tensor) or not callable(loss):
+            raise NotImplementedError(
+                f"{self.name}: get_gradients takes the loss as a function: get_gradients(lambda: ..., "
+                "params); for a loss that is computed already use a GradientTape"
+            )
+        return [g for g, _ in self.compute_gradients(loss, params)]
+
+    def get_updates(self, loss, params) -> list:
+        """Make a step on a loss, given as a function without arguments; return the counter (Keras 2)."""
+        return [self.apply_gradients(zip(self.get_gradients(loss, params), params))]
 
     def minimize(self, loss, var_list, tape=None):
         """Compute the gradients of ``loss`` and apply them; return the iteration counter.
@@ -543,7 +562,11 @@ class Optimizer(AdjustMixin, StateMixin):
             self._plans.clear()
         self._layout = tensor.layout_version
         self._fused = _has_flat_rule(type(self))
-        self._placing = self._fused and type(self).apply is Optimizer.apply
+        self._placing = self._fused and type(self).apply is Optimizer.apply and not self._transforms
+
+    def _apart(self) -> frozenset:
+        """Return which variables take a call of the rule each."""
+        return frozenset() if self.elementwise else frozenset(self._all)
 
     def _plan(self, indices, whole: bool, placed: bool = False):
         if not self._segments or tensor.layout_version != self._layout:
@@ -552,22 +575,29 @@ class Optimizer(AdjustMixin, StateMixin):
         if plan is None:
             if len(self._plans) > 16:  # gradients that come and go: do not keep a buffer for each combination
                 self._plans.clear()
-            separate = not self.elementwise
             beside = set(indices) - self._unplaced if placed else set()
             plan = flat.make_plan(
-                self._trainable_variables, self._segments, indices, whole, separate, beside
+                self._trainable_variables, self._segments, indices, whole, self._apart(), beside
             )
             self._plans[indices, whole, placed] = plan
         return plan
 
 
+_FLAT_RULES = {"update_flat", "_update_run"}
+
+
+def _below_optimizer(cls) -> list:
+    """Return the classes from ``cls`` up to, but without, ``Optimizer``."""
+    return [base for base in cls.__mro__ if issubclass(base, Optimizer) and base is not Optimizer]
+
+
 def _has_flat_rule(cls) -> bool:
     """Tell whether the nearest class that brings a rule brings the flat one."""
-    for base in cls.__mro__:
-        if "update_step" in base.__dict__ and base is not Optimizer:
+    for base in _below_optimizer(cls):
+        if "update_step" in vars(base) or "_resource_apply_dense" in vars(base):
             return False
-        if "update_flat" in base.__dict__:
-            return base is not Optimizer
+        if _FLAT_RULES & set(vars(base)):
+            return True
     return False
 
 

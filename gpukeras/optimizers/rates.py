@@ -7,6 +7,7 @@ somebody assigned to the variables.
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .settings import Settings
 
 class RateMixin(Settings):
     """``learning_rate``, ``lr``, ``decay`` and ``iterations``."""
+
+    _device_step: Any = None  # in an update whose number the device knows: that number, as an array
 
     def _start_rate(self, learning_rate) -> None:
         """Take the constructor's learning rate and start counting."""
@@ -70,8 +73,10 @@ class RateMixin(Settings):
         return self._step
 
     @property
-    def _local_step(self) -> int:
+    def _local_step(self):
         """Number of the update being made, from 1 on: what bias corrections count."""
+        if self._device_step is not None:
+            return self._device_step
         step = self._host_step()
         return (step // self.gradient_accumulation_steps if self.gradient_accumulation_steps else step) + 1
 
@@ -79,20 +84,25 @@ class RateMixin(Settings):
     def _rate(self):
         """Return the rate of this step: a float, or a 0-d array where a schedule of the user computed one."""
         rate = self._learning_rate
-        if isinstance(rate, Variable):
-            if rate.version != self._rate_version:
-                self._host_rate = float(rate.numpy())
-                self._rate_version = rate.version
-            found = self._host_rate
-        elif isinstance(rate, LearningRateSchedule):
+        if isinstance(rate, LearningRateSchedule):
             found = rate.at(self._host_step(), self._iterations)
         else:
-            found = rate()
+            found = self._given_rate()
         if isinstance(found, Tensor):
             found = found.array
         if self.decay:
             found = found / (1 + self.decay * self._host_step())
         return found
+
+    def _given_rate(self):
+        """Return the rate of a variable, from its mirror, or of a function of the user's."""
+        rate = self._learning_rate
+        if isinstance(rate, Variable):
+            if rate.version != self._rate_version:
+                self._host_rate = float(rate.numpy())
+                self._rate_version = rate.version
+            return self._host_rate
+        return rate()
 
     @property
     def learning_rate(self):

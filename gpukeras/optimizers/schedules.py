@@ -45,6 +45,17 @@ class LearningRateSchedule:
             return self.value(float(step))
         return self(counter)
 
+    def on_device(self, counter):
+        """Return the rate for a number of steps that only the device knows, as an array or tensor there."""
+        own = type(self).__call__ is LearningRateSchedule.__call__ and type(self).__module__ == __name__
+        if not own:
+            return self(counter)
+        return self.array(counter.backend.xp, counter.array.astype("float64"))
+
+    def array(self, xp, step):
+        """Return what ``value`` does for a step that is an array without axes, in functions of ``xp``."""
+        raise NotImplementedError
+
     def get_config(self) -> dict:
         raise NotImplementedError(f"{type(self).__name__} must define get_config() to be saved")
 
@@ -95,6 +106,11 @@ class ExponentialDecay(LearningRateSchedule):
         part = math.floor(part) if self.staircase else part
         return float(self.initial_learning_rate * self.decay_rate**part)
 
+    def array(self, xp, step):
+        part = step / self.decay_steps
+        part = xp.floor(part) if self.staircase else part
+        return self.initial_learning_rate * self.decay_rate**part
+
     def get_config(self):
         return {
             "initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
@@ -136,6 +152,12 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 return float(value)
         return float(self.values[-1])
 
+    def array(self, xp, step):
+        rate = xp.full_like(step, self.values[0])
+        for boundary, value in zip(self.boundaries, self.values[1:]):
+            rate = xp.where(step > boundary, value, rate)
+        return rate
+
     def get_config(self):
         return {"boundaries": list(self.boundaries), "values": list(self.values), "name": self.name}
 
@@ -176,6 +198,15 @@ class PolynomialDecay(LearningRateSchedule):
             step = min(step, steps)
         span = self.initial_learning_rate - self.end_learning_rate
         return float(span * (1 - step / steps) ** self.power + self.end_learning_rate)
+
+    def array(self, xp, step):
+        steps = self.decay_steps
+        if self.cycle:
+            steps = steps * xp.maximum(xp.ceil(step / steps), 1)
+        else:
+            step = xp.minimum(step, steps)
+        span = self.initial_learning_rate - self.end_learning_rate
+        return span * (1 - step / steps) ** self.power + self.end_learning_rate
 
     def get_config(self):
         return {
@@ -219,6 +250,11 @@ class InverseTimeDecay(LearningRateSchedule):
         part = step / self.decay_steps
         part = math.floor(part) if self.staircase else part
         return float(self.initial_learning_rate / (1 + self.decay_rate * part))
+
+    def array(self, xp, step):
+        part = step / self.decay_steps
+        part = xp.floor(part) if self.staircase else part
+        return self.initial_learning_rate / (1 + self.decay_rate * part)
 
     def get_config(self):
         return {
@@ -271,6 +307,16 @@ class CosineDecay(LearningRateSchedule):
         part = min(step, self.decay_steps) / self.decay_steps
         return float(start * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * part)) + self.alpha))
 
+    def array(self, xp, step):
+        start, target = self.initial_learning_rate, self.warmup_target
+        after = step if target is None else step - self.warmup_steps
+        part = xp.clip(after, 0, self.decay_steps) / self.decay_steps
+        rate = (1 - self.alpha) * 0.5 * (1 + xp.cos(math.pi * part)) + self.alpha
+        if target is None:
+            return start * rate
+        rising = start + (target - start) * step / max(1, self.warmup_steps)
+        return xp.where(after < 0, rising, target * rate)
+
     def get_config(self):
         return {
             "initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
@@ -321,6 +367,17 @@ class CosineDecayRestarts(LearningRateSchedule):
         height = 0.5 * self.m_mul**restart * (1 + math.cos(math.pi * part))
         return float(self.initial_learning_rate * ((1 - self.alpha) * height + self.alpha))
 
+    def array(self, xp, step):
+        part, growth = step / self.first_decay_steps, self.t_mul
+        if growth == 1:
+            restart = xp.floor(part)
+            part = part - restart
+        else:
+            restart = xp.floor(xp.log(1 - part * (1 - growth)) / math.log(growth) + 1e-9)
+            part = xp.maximum((part - (1 - growth**restart) / (1 - growth)) / growth**restart, 0)
+        height = 0.5 * self.m_mul**restart * (1 + xp.cos(math.pi * part))
+        return self.initial_learning_rate * ((1 - self.alpha) * height + self.alpha)
+
     def get_config(self):
         return {
             "initial_learning_rate": self.initial_learning_rate, "first_decay_steps": self.first_decay_steps,
@@ -337,11 +394,11 @@ REGISTRY = Registry(
 )
 
 
-def serialize(learning_rate_schedule) -> dict:
-    """Return a schedule as a dictionary of plain values."""
-    return REGISTRY.serialize(learning_rate_schedule)
+def serialize(learning_rate_schedule, use_legacy_format: bool = False) -> dict:
+    """Return a schedule as a dictionary of plain values; the legacy format is that of Keras 2."""
+    return REGISTRY.serialize(learning_rate_schedule, use_legacy_format)
 
 
-def deserialize(config, custom_objects=None):
-    """Return the schedule that ``serialize`` described."""
+def deserialize(config, custom_objects=None, use_legacy_format: bool = False):
+    """Return the schedule that ``serialize`` described; both formats are told apart by themselves."""
     return REGISTRY.deserialize(config, custom_objects)

@@ -47,6 +47,8 @@ class StateMixin(Settings):
             raise RuntimeError(
                 f"{type(self).__name__}: call super().__init__(...) first in its __init__"
             )
+        if isinstance(found := getattr(type(self), name, None), property):
+            return found.__get__(self)  # it raised AttributeError itself: with its own message, please
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __getstate__(self):
@@ -150,7 +152,7 @@ class StateMixin(Settings):
     @property
     def variables(self) -> list[Variable]:
         """State variables: the counter, the learning rate, then the slots, in the order of Keras's files."""
-        return list(self._variables)
+        return Weights(self._variables)
 
     @property
     def weights(self) -> list[Variable]:
@@ -224,6 +226,13 @@ class StateMixin(Settings):
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"
+
+
+class Weights(list):
+    """A list that can be called as well: ``optimizer.variables`` and ``optimizer.variables()``."""
+
+    def __call__(self):
+        return self
 
 
 def _initial(initializer):

@@ -386,8 +386,8 @@ def line(*middle, cls=keras.Sequential, optimizer="sgd", loss="mse", metrics=())
     return model
 
 
-def scaled():
-    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+def scaled(**settings):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(**settings))
 
 
 USERS = {
@@ -400,7 +400,7 @@ USERS = {
     "model": (lambda: line(cls=MyModel), "MyModel has a compute_loss of its own"),
     "optimizer": (lambda: line(optimizer=MySGD()), "MySGD is not of this library"),
     "activity": (lambda: line(layers.Dense(2, activity_regularizer="l2")), "adds a loss"),
-    "loss scale": (lambda: line(optimizer=scaled()), "looks at every gradient"),
+    "loss scale": (lambda: line(optimizer=scaled(use_ema=True)), "looks at every gradient"),
 }
 
 

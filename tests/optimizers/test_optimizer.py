@@ -17,7 +17,8 @@ from gpukeras.backends import CPU, DeviceError
 from gpukeras.optimizers import schedules
 from gpukeras.tensor import Tensor, Variable
 
-ALL = ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion", "Lamb"]
+ALL = ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Ftrl", "Lion", "Lamb",
+       "Adafactor", "Muon", "ScheduleFreeAdamW"]
 SHAPES = [(5, 3), (3,), (3, 2), (2,), (300, 300)]  # the last one is large enough to be updated in place
 
 
@@ -219,7 +220,8 @@ def test_gradients_on_another_device(shapes):
 def test_converges_on_a_quadratic(name):
     goal = np.array([1.0, -2.0, 0.5], "float32")
     x = Variable(np.zeros(3, "float32"))
-    rate = {"Adagrad": 1.0, "Ftrl": 2.0, "SGD": 0.1, "Lamb": 0.1}.get(name, 0.05)
+    rates = {"Adagrad": 1.0, "Ftrl": 2.0, "SGD": 0.1, "Lamb": 0.1, "Adafactor": 1.0, "ScheduleFreeAdamW": 0.2}
+    rate = rates.get(name, 0.05)
     optimizer = getattr(optimizers, name)(schedules.InverseTimeDecay(rate, 100, 2.0))
     for _ in range(600):
         with GradientTape() as tape:
@@ -597,7 +599,6 @@ def test_wrong_settings(make, message):
 def test_spellings_of_keras_2():
     assert optimizers.Nadam(schedule_decay=0.004).get_config()["schedule_decay"] == 0.004
     assert optimizers.RMSprop(epsilon=None).epsilon == 1e-7 and optimizers.Adam(jit_compile=True).decay == 0.0
-    assert optimizers.legacy.Adam is optimizers.Adam
     assert optimizers.Optimizer("mine").name == "mine"
     v = Variable(np.ones(1, "float32"))
     optimizers.SGD(0.5).apply_gradients([(np.ones(1, "float32"), v)], name="step",

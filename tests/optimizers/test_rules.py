@@ -29,6 +29,17 @@ CASES = [
               "l2_shrinkage_regularization_strength": 0.1}),
     ("Lion", {"learning_rate": 0.02}),
     ("Lamb", {"learning_rate": 0.05}),
+    ("Adam", {"learning_rate": 0.05, "adaptive_epsilon": True, "epsilon": 0.1}),
+    ("Adafactor", {"learning_rate": 0.5}),
+    ("Adafactor", {"learning_rate": 0.3, "beta_2_decay": -0.5, "epsilon_1": 1e-3, "epsilon_2": 0.1,
+                   "clip_threshold": 0.5, "relative_step": False}),
+    ("Muon", {"learning_rate": 0.05, "weight_decay": None, "adam_weight_decay": None}),
+    ("Muon", {"learning_rate": 0.05, "weight_decay": 0.1, "adam_weight_decay": 0.1, "nesterov": False,
+              "ns_steps": 3, "rms_rate": None, "momentum": 0.5, "adam_lr_ratio": 0.5, "muon_a": 3.0,
+              "adam_beta_1": 0.8, "adam_beta_2": 0.9, "exclude_layers": ["^v2"]}),
+    ("ScheduleFreeAdamW", {"learning_rate": 0.1}),
+    ("ScheduleFreeAdamW", {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.9, "warmup_steps": 4,
+                           "weight_decay": 0.05}),
 ]
 SHARED = [
     {"clipnorm": 0.5}, {"clipvalue": 0.2}, {"global_clipnorm": 0.7}, {"weight_decay": 0.05},
@@ -105,6 +116,8 @@ def reference_rule(name, s, state, w, g, lr, t):
         used = g + 2 * s.get("l2_shrinkage_regularization_strength", 0) * w
         z = state["z"] = get("z", zero) + used - (new**-power - n**-power) / lr * w
         return (np.clip(z, -l1, l1) - z) / (new**-power / lr + 2 * l2 + s.get("beta", 0) / lr)
+    if name in LARGER:
+        return LARGER[name](s, state, w, g, lr, t)
     b1, b2 = s.get("beta_1", 0.9), s.get("beta_2", 0.99 if name == "Lion" else 0.999)
     m_before = get("m", zero)
     if name == "Lion":
@@ -125,7 +138,50 @@ def reference_rule(name, s, state, w, g, lr, t):
         return w - lr * np.linalg.norm(w) / np.linalg.norm(step) * step
     if s.get("amsgrad"):
         v = state["h"] = np.maximum(get("h", zero), v)
-    return w - lr * np.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(v) + 1e-7)
+    eps = s.get("epsilon", 1e-7) * (np.sqrt(1 - b2**t) if s.get("adaptive_epsilon") else 1)
+    return w - lr * np.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(v) + eps)
+
+
+def adafactor(s, state, w, g, lr, t):
+    keep, squares = 1 - t ** s.get("beta_2_decay", -0.8), g**2 + s.get("epsilon_1", 1e-30)
+    if w.ndim > 1:
+        for key, axis in (("r", -1), ("c", -2)):
+            means = squares.mean(axis)
+            state[key] = keep * state.get(key, 0 * means) + (1 - keep) * means
+        v = np.outer(state["r"] / state["r"].mean(), state["c"])
+    else:
+        v = state["v"] = keep * state.get("v", 0 * w) + (1 - keep) * squares
+    u, size = g / np.sqrt(v), lambda x: np.sqrt((x**2).mean())
+    scale = max(s.get("epsilon_2", 1e-3), size(w)) * min(lr, t**-0.5)
+    return w - scale * u / max(1, size(u) / s.get("clip_threshold", 1.0))
+
+
+def muon(s, state, w, g, lr, t):
+    if w.ndim != 2 or (s.get("exclude_layers") and w.shape == SHAPES[2]):
+        own = {"beta_1": s.get("adam_beta_1", 0.9), "beta_2": s.get("adam_beta_2", 0.999)}
+        return reference_rule("Adam", own, state, w, g, lr * s.get("adam_lr_ratio", 1), t)
+    mu, a, b, c = s.get("momentum", 0.95), s.get("muon_a", 3.4445), -4.775, 2.0315
+    m = state["m"] = mu * state.get("m", 0 * w) + g
+    x = g + mu * m if s.get("nesterov", True) else m
+    left, values, right = np.linalg.svd(x / (np.linalg.norm(x) + 1e-7), full_matrices=False)
+    for _ in range(s.get("ns_steps", 5)):
+        values = a * values + b * values**3 + c * values**5
+    rate = s.get("rms_rate", 0.2)
+    return w - lr * (1 if rate is None else np.sqrt(max(w.shape)) * rate) * (left * values) @ right
+
+
+def schedule_free(s, state, w, g, lr, t):
+    b1, b2 = s.get("beta_1", 0.9), s.get("beta_2", 0.999)
+    lr = lr * min(1, t / s["warmup_steps"]) if "warmup_steps" in s else lr
+    if t == 1:
+        state["z"] = start_values()[[v.shape for v in start_values()].index(w.shape)]
+    x = (w - (1 - b1) * state["z"]) / b1
+    v = state["v"] = b2 * state.get("v", 0 * w) + (1 - b2) * g**2
+    z = state["z"] = state["z"] - lr * g / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+    return (1 - b1) * z + b1 * (x + (z - x) / t)
+
+
+LARGER = {"Adafactor": adafactor, "Muon": muon, "ScheduleFreeAdamW": schedule_free}
 
 
 def clipped(grads, s):
@@ -150,7 +206,7 @@ def reference_trajectory(name, settings, steps=25):
         if (step + 1) % every == 0:
             grads = clipped([k / every for k in kept], settings)
             kept = None
-            decay = settings.get("weight_decay", 0.0)
+            decay = settings.get("weight_decay") or 0.0
             weights = [w - lr * decay * w for w in weights]
             weights = [
                 reference_rule(name, settings, state, w, g, lr, update + 1)
@@ -210,14 +266,18 @@ def keras_trajectory(keras, name, settings, steps=25):
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in real Keras's .numpy()
 @pytest.mark.parametrize(
-    "case", CASES + [("Adam", {"learning_rate": 0.05, **s}) for s in SHARED if "loss_scale_factor" not in s],
+    "case", [c for c in CASES if "adaptive_epsilon" not in c[1]] + [
+        ("Adam", {"learning_rate": 0.05, **s}) for s in SHARED if "loss_scale_factor" not in s] + [
+        ("Muon", {"learning_rate": 0.05, "weight_decay": 0.2, "adam_weight_decay": 0.1}),
+        ("Muon", {"learning_rate": 0.05, "gradient_accumulation_steps": 2, "use_ema": True}),
+        ("Adafactor", {"learning_rate": 0.1, "weight_decay": 0.1, "global_clipnorm": 0.5})],
     ids=identify,
 )
 def test_parity(real_keras, case):
     steps = 12
     expected, theirs = keras_trajectory(real_keras, *case, steps=steps)
     found, ours = our_trajectory(*case, steps=steps)
-    compare(found, expected, 1e-3 if case[0] in ("Ftrl", "Lion") else 2e-4)
+    compare(found, expected, 1e-3 if case[0] in ("Ftrl", "Lion", "Muon") else 2e-4)
     # The same state in the same order: files can be exchanged.
     assert [v.shape for v in ours.variables] == [tuple(v.shape) for v in theirs.variables]
     for a, b in zip(ours.variables[2:], theirs.variables[2:]):

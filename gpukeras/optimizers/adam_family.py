@@ -53,7 +53,8 @@ class Adam(_Moments):
         Divide by the largest mean square so far.
     weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
     loss_scale_factor, gradient_accumulation_steps, name, **kwargs
-        See ``Optimizer``.
+        See ``Optimizer``. ``adaptive_epsilon=True`` (``tf.keras``) takes ``epsilon`` as that of the paper's
+        algorithm: the formula below has ``epsilon sqrt(1 - beta_2^t)`` then.
 
     Notes
     -----
@@ -80,12 +81,15 @@ class Adam(_Moments):
         ema_overwrite_frequency=None, loss_scale_factor=None, gradient_accumulation_steps=None, name=None,
         **kwargs,
     ):
+        adaptive = bool(kwargs.pop("adaptive_epsilon", False))
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, weight_decay, clipnorm, clipvalue, global_clipnorm,
             use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps,
             name, **kwargs,
         )
         self.amsgrad = amsgrad
+        self.adaptive_epsilon = adaptive
+        self.recordable = not adaptive
 
     def build(self, variables):
         if self.built:
@@ -97,18 +101,24 @@ class Adam(_Moments):
     recordable = True
 
     def _flat_rate(self, learning_rate):
+        if self._device_step is not None:
+            counter = self._iterations
+            return counter.backend.adam_rate(learning_rate, counter.array, self.beta_1, self.beta_2)
         step = self._local_step
         return learning_rate * (math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step))
 
     def update_flat(self, backend, p, g, slots, learning_rate):
+        epsilon = self.epsilon
+        if self.adaptive_epsilon:
+            epsilon *= math.sqrt(1 - self.beta_2**self._local_step)
         backend.adam_update(
             p, g, slots["momentum"], slots["velocity"], slots.get("velocity_hat"),
-            learning_rate=learning_rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
+            learning_rate=learning_rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=epsilon,
         )
 
     def _update_rows(self, run, g, learning_rate):
         own = type(self).update_flat is Adam.update_flat
-        if not own or self.amsgrad or not self.beta_1 or not self.beta_2:
+        if not own or self.amsgrad or self.adaptive_epsilon or not self.beta_1 or not self.beta_2:
             return False
         if deferred := self._deferred_rows(run):
             deferred.apply(g.rows, g.values, float(learning_rate))
@@ -137,7 +147,8 @@ class Adam(_Moments):
         return found
 
     def get_config(self):
-        return {**super().get_config(), "amsgrad": self.amsgrad}
+        extra = {"adaptive_epsilon": True} if self.adaptive_epsilon else {}  # Keras 3 does not know it
+        return {**super().get_config(), "amsgrad": self.amsgrad, **extra}
 
 
 class AdamW(Adam):
@@ -227,6 +238,8 @@ class Adamax(_Moments):
     recordable = True
 
     def _flat_rate(self, learning_rate):
+        if self._device_step is not None:
+            return self._iterations.backend.adamax_rate(learning_rate, self._iterations.array, self.beta_1)
         return learning_rate / (1 - self.beta_1**self._local_step)
 
     def update_flat(self, backend, p, g, slots, learning_rate):
@@ -284,6 +297,7 @@ class Nadam(_Moments):
         dtype = self._trainable_variables[0].dtype if self._trainable_variables else None
         self._u_product = Variable(1.0, dtype=dtype, trainable=False)
         self._host_product, self._product_version = 1.0, self._u_product.version
+        self._factors = None
 
     def _momentum_at(self, step: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96 ** (step * self.schedule_decay))
@@ -291,6 +305,12 @@ class Nadam(_Moments):
     def _begin_update(self) -> None:
         """Take this step's momentum into the product: on the host for the rule, in a variable for files."""
         product = self._u_product
+        if self._device_step is not None:
+            self._factors = product.backend.nadam_factors(
+                self._iterations.array, product.array, self.beta_1, self.beta_2, self.schedule_decay
+            )
+            product.version += 1
+            return
         if product.version != self._product_version:  # loaded from a file
             self._host_product = float(product.numpy())
         self._host_product *= self._momentum_at(self._local_step)
@@ -298,7 +318,20 @@ class Nadam(_Moments):
         product.version += 1
         self._product_version = product.version
 
+    counts_on_device = True
+
+    @property
+    def device_state(self):
+        return [self._u_product]
+
     def update_flat(self, backend, p, g, slots, learning_rate):
+        if self._device_step is not None:
+            backend.nadam_update(
+                p, g, slots["momentum"], slots["velocity"], learning_rate=learning_rate, beta_1=self.beta_1,
+                beta_2=self.beta_2, epsilon=self.epsilon, momentum_factor=0.0, gradient_factor=0.0,
+                correction=1.0, factors=self._factors,
+            )
+            return
         step, product = self._local_step, self._host_product
         now, then = self._momentum_at(step), self._momentum_at(step + 1)
         backend.nadam_update(
@@ -416,10 +449,14 @@ class Lamb(_Moments):
             name, **kwargs,
         )
 
+    counts_on_device = True
+
     def update_flat(self, backend, p, g, slots, learning_rate):
-        step = self._local_step
+        if self._device_step is not None:
+            corrections = backend.lamb_corrections(self._iterations.array, self.beta_1, self.beta_2)
+        else:
+            corrections = 1 - self.beta_1**self._local_step, 1 - self.beta_2**self._local_step
         backend.lamb_update(
             p, g, slots["momentum"], slots["velocity"], learning_rate=learning_rate, beta_1=self.beta_1,
-            beta_2=self.beta_2, epsilon=self.epsilon,
-            corrections=(1 - self.beta_1**step, 1 - self.beta_2**step),
+            beta_2=self.beta_2, epsilon=self.epsilon, corrections=corrections,
         )
