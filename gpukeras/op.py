@@ -29,6 +29,7 @@ class Op(Protocol):
     shape_rule: Callable
     scalars: bool
     tensor_count: int
+    capturable: bool  # whether a recorded step may have it between its layers
 
     def __call__(self, *args, **kwargs) -> Any: ...
 
@@ -175,6 +176,7 @@ def op(
         made = cast(Op, call)
         made.shape_rule = shape
         made.scalars = scalars
+        made.capturable = False
         made.tensor_count = 1 if listed else len(names) if count is None else count
         REGISTRY[f.__name__] = made
         return made

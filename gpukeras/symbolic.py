@@ -135,6 +135,11 @@ class OpCall(Operation):
         super().__init__(name or auto_name(op.__name__))
         self.op = op
 
+    @property
+    def capturable(self) -> bool:
+        """Whether the op may stand between the layers of a step that is recorded."""
+        return getattr(self.op, "capturable", False)
+
     def __call__(self, *args, **kwargs):
         return self.op(*args, **kwargs)
 

@@ -23,7 +23,7 @@ class Stateful(Operation):
     """What ``Layer`` knows about its weights, losses and metrics."""
 
     built: bool
-    _dtype_policy: DTypePolicy
+    _own_policy: DTypePolicy  # that of this layer, where ``dtype_policy`` is a map
     _trainable: bool
     _trainable_variables: list[Variable]
     _non_trainable_variables: list[Variable]
@@ -86,7 +86,7 @@ class Stateful(Operation):
                 f"layer {self.name!r}: weight {name!r} would have shape {shape}; the input needs known sizes "
                 "there"
             )
-        dtype = dtype or self._dtype_policy.variable_dtype
+        dtype = dtype or self._own_policy.variable_dtype
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtypes.standardize_dtype(dtype)) else "zeros"
         variable = Variable(

@@ -143,9 +143,10 @@ class Sequential(Model):
 
     # ---- writing down --------------------------------------------------------------------------------
     def get_config(self) -> dict:
-        from gpukeras import saving
+        from gpukeras import dtype_policies, saving
 
-        config = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name,
+        config = {"name": self.name, "trainable": self._trainable,
+                  "dtype": dtype_policies.written(self.dtype_policy),
                   "layers": [saving.serialize_keras_object(layer) for layer in self._stack]}
         if self._batch_shape() is not None:
             config["build_input_shape"] = self._batch_shape()
