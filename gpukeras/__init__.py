@@ -20,8 +20,8 @@ from gpukeras.version import __version__
 
 _MODULES = (
     "activations", "autograd", "backends", "callbacks", "compat", "config", "constraints", "datasets",
-    "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
-    "regularizers", "saving", "tree", "utils", "version",
+    "dtype_policies", "experimental", "initializers", "layers", "losses", "metrics", "mixed_precision",
+    "models", "ops", "optimizers", "random", "regularizers", "saving", "tree", "utils", "version",
 )
 _HOMES = {  # public name -> module that defines it
     "Tensor": "tensor", "Variable": "tensor", "KerasTensor": "symbolic", "Operation": "symbolic",
@@ -30,7 +30,8 @@ _HOMES = {  # public name -> module that defines it
     "Input": "layers", "Layer": "layers", "InputSpec": "layers",
     "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers", "Initializer": "initializers",
     "Regularizer": "regularizers", "Constraint": "constraints", "Callback": "callbacks",
-    "DTypePolicy": "dtype_policies", "device": "config", "DeviceError": "backends",
+    "DTypePolicy": "dtype_policies", "FloatDTypePolicy": "dtype_policies", "device": "config",
+    "DeviceError": "backends",
 }
 __all__ = ["__version__"] + list(_MODULES) + list(_HOMES)
 

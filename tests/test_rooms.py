@@ -12,12 +12,12 @@ FLOORS = [
     ["backends"],
     [
         "version", "lazy", "dtypes", "tree", "symbolic", "tensor", "autograd", "op", "registry", "saving",
-        "config", "dtype_policies", "random", "sparse",
+        "config", "dtype_policies", "random", "sparse", "text",
     ],
     ["ops"],
     [
         "activations", "callbacks", "constraints", "datasets", "initializers", "layers", "losses", "metrics",
-        "optimizers", "regularizers", "utils",
+        "mixed_precision", "optimizers", "regularizers", "utils",
     ],
     ["models"],
     ["compat", "demo", "__main__", "__init__"],

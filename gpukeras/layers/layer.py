@@ -165,18 +165,27 @@ class Layer(Stateful):
     @dtype_policy.setter
     def dtype_policy(self, policy):
         self._dtype_policy = policy = dtype_policies.get(policy)
-        # Worked out once, since every call asks.
-        self._compute_kind = np.dtype(policy.compute_dtype)
+        self._settle_dtypes()
+        if isinstance(policy, dtype_policies.DTypePolicyMap) and not vars(self).get("built"):
+            self._compute_kind = None  # the path, by which to look, is known in the first call
+
+    def _settle_dtypes(self) -> None:
+        """Work out the dtypes once, since every call asks; of a map of policies those for this path."""
+        policy = self._dtype_policy
+        if isinstance(policy, dtype_policies.DTypePolicyMap):
+            policy = policy["/".join(self._path())]
+        self._own_policy = policy
+        self._compute_kind: np.dtype | None = np.dtype(policy.compute_dtype)
         mixed = policy.compute_dtype != policy.variable_dtype
         self._read_as = policy.compute_dtype if mixed and self.autocast else None
 
     @property
     def compute_dtype(self) -> str:
-        return self._dtype_policy.compute_dtype
+        return self._own_policy.compute_dtype
 
     @property
     def variable_dtype(self) -> str:
-        return self._dtype_policy.variable_dtype
+        return self._own_policy.variable_dtype
 
     dtype = variable_dtype
 
@@ -282,6 +291,8 @@ class Layer(Stateful):
         """Return the arguments with arrays as tensors of the compute dtype; tell whether any is symbolic."""
         kind = self._compute_kind if self.autocast and dtypes.is_float(self._compute_kind) else None
         found_symbolic = False
+        if self._compute_kind is None:
+            self._settle_dtypes()
 
         def convert(x):
             nonlocal found_symbolic
@@ -310,6 +321,8 @@ class Layer(Stateful):
         kwargs = {k: v if v is None or v is True or v is False else tree.map_structure(convert, v)
                   for k, v in kwargs.items()}
         for name, mask_name in spec.masks:
+        elif self.takes_text and args and is_text(args[0]):
+            args = (string_tensor(args[0], f"layer {self.name!r}"), *args[1:])
             if kwargs.get(mask_name) is None:
                 place = spec.names.index(name)
                 mask = masks_of(args[place] if place < len(args) else kwargs.get(name))
@@ -428,7 +441,8 @@ class Layer(Stateful):
     # ---- configuration -----------------------------------------------------------------------------
     def get_config(self) -> dict:
         """Return the constructor arguments as plain values."""
-        base = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
+        policy = dtype_policies.written(self.dtype_policy)
+        base: dict = {"name": self.name, "trainable": self._trainable, "dtype": policy}
         if self.activity_regularizer is not None:
             from gpukeras import regularizers
 
@@ -495,8 +509,8 @@ class Layer(Stateful):
 
 # Attributes whose absence means that __init__ of a subclass forgot super().__init__().
 _SET_BY_INIT = frozenset({
-    "name", "activity_regularizer", "autocast", "dtype_policy", "_dtype_policy", "_compute_kind", "_read_as",
-    "input_spec", "supports_masking", "_trainable", "_trainable_variables", "_non_trainable_variables",
+    "name", "activity_regularizer", "autocast", "dtype_policy", "_dtype_policy", "_own_policy",
+    "_compute_kind", "_read_as", "input_spec", "supports_masking", "_trainable", "_trainable_variables", "_non_trainable_variables",
     "_losses", "_loss_functions", "_inbound_nodes", "_initial_weights",
 })
 
@@ -521,6 +535,8 @@ def _remembering(build):
             with autograd.no_recording():
                 build(self, *args, **kwargs)
         finally:
+        if self._compute_kind is None:
+            self._settle_dtypes()
             state.tracing, shared.autocast = tracing, before
             if not inside:
                 state.stack.pop()

@@ -110,11 +110,12 @@ class Trainer(Layer):
             "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
         }
         self.optimizer = optimizers.get(optimizer)
-        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and not isinstance(
-            self.optimizer, optimizers.LossScaleOptimizer
-        ):
+        scale = self.dtype_policy.loss_scale if auto_scale_loss else None
+        if scale == "dynamic" and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self.loss, self.loss_weights = loss, loss_weights
+        elif isinstance(scale, (int, float)):
+            self.optimizer.loss_scale_factor = scale
         names = self._known_output_names()
         self._compile_loss = None
         if loss is not None:
@@ -603,6 +604,12 @@ class Trainer(Layer):
 
 
 # ---- helpers -----------------------------------------------------------------------------------------
+def _on_host(output) -> np.ndarray:
+    if isinstance(output, StringTensor):
+        return np.asarray(output)
+    return output.backend.to_numpy(output.array) if isinstance(output, Tensor) else np.asarray(output)
+
+
 def _flat(logs):
     """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
     if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):

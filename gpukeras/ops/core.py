@@ -33,9 +33,11 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     if sparse or ragged:
         raise ValueError("convert_to_tensor: sparse and ragged tensors are not supported; pass dense values")
     if isinstance(x, (Tensor, KerasTensor)):
-        if dtype is None or np.dtype(x.dtype) == dtypes.standardize_dtype(dtype):
+        if dtype is None or str(x.dtype) == dtypes.standardize_dtype(dtype):
             return x
         return cast(x, dtype)
+    if dtype in (None, "string") and text.is_text(x):
+        return text.string_tensor(x, "convert_to_tensor")
     return Tensor(to_array(x, dtype))
 
 
@@ -83,6 +85,9 @@ def cast(x, dtype):
         return y, None
     back = a.dtype.name
     return y, lambda dy: cast(dy, back)
+
+
+cast.capturable = True  # models in half precision begin with one
 
 
 def saturate_cast(x, dtype):
