@@ -321,8 +321,6 @@ class Layer(Stateful):
         kwargs = {k: v if v is None or v is True or v is False else tree.map_structure(convert, v)
                   for k, v in kwargs.items()}
         for name, mask_name in spec.masks:
-        elif self.takes_text and args and is_text(args[0]):
-            args = (string_tensor(args[0], f"layer {self.name!r}"), *args[1:])
             if kwargs.get(mask_name) is None:
                 place = spec.names.index(name)
                 mask = masks_of(args[place] if place < len(args) else kwargs.get(name))
@@ -510,8 +508,8 @@ class Layer(Stateful):
 # Attributes whose absence means that __init__ of a subclass forgot super().__init__().
 _SET_BY_INIT = frozenset({
     "name", "activity_regularizer", "autocast", "dtype_policy", "_dtype_policy", "_own_policy",
-    "_compute_kind", "_read_as", "input_spec", "supports_masking", "_trainable", "_trainable_variables", "_non_trainable_variables",
-    "_losses", "_loss_functions", "_inbound_nodes", "_initial_weights",
+    "_compute_kind", "_read_as", "input_spec", "supports_masking", "_trainable", "_trainable_variables",
+    "_non_trainable_variables", "_losses", "_loss_functions", "_inbound_nodes", "_initial_weights",
 })
 
 

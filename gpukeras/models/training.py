@@ -604,12 +604,6 @@ class Trainer(Layer):
 
 
 # ---- helpers -----------------------------------------------------------------------------------------
-def _on_host(output) -> np.ndarray:
-    if isinstance(output, StringTensor):
-        return np.asarray(output)
-    return output.backend.to_numpy(output.array) if isinstance(output, Tensor) else np.asarray(output)
-
-
 def _flat(logs):
     """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
     if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):

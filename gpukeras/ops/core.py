@@ -36,8 +36,6 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
         if dtype is None or str(x.dtype) == dtypes.standardize_dtype(dtype):
             return x
         return cast(x, dtype)
-    if dtype in (None, "string") and text.is_text(x):
-        return text.string_tensor(x, "convert_to_tensor")
     return Tensor(to_array(x, dtype))
 
 
