@@ -138,11 +138,9 @@ def positive(value, what: str, layer) -> int:
     return int(value)
 
 
-def without_old(kwargs: dict, layer) -> dict:
-    """Take out what configurations of ``tf.keras`` hold without effect: one group, and an unused kernel's."""
+def one_group(kwargs: dict, layer) -> dict:
+    """Take out ``groups``, which ``tf.keras`` writes for every convolution and which must be 1 here."""
     groups = kwargs.pop("groups", 1)
     if groups != 1:
         raise ValueError(f"{type(layer).__name__} has no groups, came groups={groups!r}")
-    for name in ("kernel_initializer", "kernel_regularizer", "kernel_constraint"):
-        kwargs.pop(name, None)
     return kwargs

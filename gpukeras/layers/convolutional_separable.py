@@ -10,13 +10,19 @@ from gpukeras.layers.convolutional_base import (
     NONE,
     OLD_NAMES,
     Convolving,
+    one_group,
     positive,
-    without_old,
 )
 
 OLD = {
     **OLD_NAMES, "subsample": "strides", "dim_ordering": "data_format", "b_regularizer": "bias_regularizer",
     "b_constraint": "bias_constraint", "bias": "use_bias",
+}
+
+
+# Keras 2 took these for depthwise layers, where they had no effect.
+OLD_DEPTHWISE = {
+    f"kernel_{kind}": f"depthwise_{kind}" for kind in ("initializer", "regularizer", "constraint")
 }
 
 
@@ -45,7 +51,7 @@ depthwise_constraint, bias_constraint
                  bias_initializer=bias_initializer, depthwise_regularizer=depthwise_regularizer,
                  bias_regularizer=bias_regularizer, depthwise_constraint=depthwise_constraint,
                  bias_constraint=bias_constraint),
-            activity_regularizer, **without_old(kwargs, self),
+            activity_regularizer, **one_group(kwargs, self),
         )
         self.depth_multiplier = positive(depth_multiplier, "depth_multiplier", self)
 
@@ -106,7 +112,7 @@ pointwise_constraint, bias_constraint
                  depthwise_regularizer=depthwise_regularizer, pointwise_regularizer=pointwise_regularizer,
                  bias_regularizer=bias_regularizer, depthwise_constraint=depthwise_constraint,
                  pointwise_constraint=pointwise_constraint, bias_constraint=bias_constraint),
-            activity_regularizer, **without_old(kwargs, self),
+            activity_regularizer, **one_group(kwargs, self),
         )
         self.depth_multiplier = positive(depth_multiplier, "depth_multiplier", self)
         self.filters = positive(filters, "filters", self)
@@ -137,6 +143,11 @@ pointwise_constraint, bias_constraint
             input_shape, depthwise, pointwise, None, self.strides, self.padding, self.data_format,
             self.dilation_rate,
         )
+
+    @classmethod
+    def from_config(cls, config):
+        unused = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")  # tf.keras writes them
+        return super().from_config({k: v for k, v in config.items() if k not in unused})
 
     _written = (
         "depth_multiplier", "filters", "depthwise_initializer", "pointwise_initializer",
@@ -214,6 +225,7 @@ bias_regularizer, activity_regularizer, depthwise_constraint, bias_constraint
     (4, 7, 7, 8)
     """
 
+    @old_names(**OLD_DEPTHWISE)
     def __init__(
         self, kernel_size, strides=(1, 1), padding="valid", depth_multiplier=1, data_format=None,
         dilation_rate=(1, 1), activation=None, use_bias=True, depthwise_initializer="glorot_uniform",

@@ -11,8 +11,8 @@ from gpukeras.layers.convolutional_base import (
     OLD_NAMES_1D,
     OLD_NAMES_ND,
     Convolving,
+    one_group,
     positive,
-    without_old,
 )
 
 
@@ -52,7 +52,7 @@ activity_regularizer, kernel_constraint, bias_constraint
                  bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
                  bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
                  bias_constraint=bias_constraint),
-            activity_regularizer, **without_old(kwargs, self),
+            activity_regularizer, **one_group(kwargs, self),
         )
         self.filters = positive(filters, "filters", self)
         self.output_padding = self._per_axis(output_padding)

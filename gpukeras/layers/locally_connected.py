@@ -46,7 +46,8 @@ bias_constraint, implementation
         self.filters = positive(filters, "filters", self)
         self.implementation = implementation
         if implementation not in (1, 2, 3):
-            raise ValueError(f"layer {self.name!r}: implementation must be 1, 2 or 3, came {implementation!r}")
+            raise ValueError(
+                f"layer {self.name!r}: implementation must be 1, 2 or 3, came {implementation!r}")
         if self.padding == "same" and implementation == 1:
             raise ValueError(f"layer {self.name!r}: padding='same' needs implementation=2 or 3")
 
@@ -126,7 +127,7 @@ def _taps(windows: window_shapes.Windows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _corners(windows, channels: int, filters: int, first: bool) -> tuple:
-    """Return (element, channel, position, filter, whether inside), laid out as (positions, taps, C, filters)."""
+    """Return (element, channel, position, filter, whether inside), each (positions, taps, C, filters)."""
     element, inside = _taps(windows)
     position = np.arange(len(element))[:, None, None, None]
     channel = np.arange(channels)[:, None]

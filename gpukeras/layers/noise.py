@@ -78,7 +78,17 @@ class Dropout(RandomLayer):
         return super().get_config() | {"rate": self.rate, "noise_shape": self.noise_shape}
 
 
-class SpatialDropout1D(Dropout):
+class _SpatialDropout(Dropout):
+    """Base: whole maps are dropped, so there is no shape of noise to choose."""
+
+    def get_config(self):
+        found = super().get_config()
+        for name in ("noise_shape", "trainable"):  # Keras 3 would not take these
+            del found[name]
+        return found
+
+
+class SpatialDropout1D(_SpatialDropout):
     """Dropout of whole features: of (N, T, C), entire channels are set to 0.
 
     Parameters
@@ -99,13 +109,8 @@ class SpatialDropout1D(Dropout):
     def _mask_shape(self, inputs):
         return (None, 1, None)
 
-    def get_config(self):
-        found = super().get_config()
-        found.pop("noise_shape")
-        return found
 
-
-class SpatialDropout2D(Dropout):
+class SpatialDropout2D(_SpatialDropout):
     """Dropout of whole feature maps of images.
 
     Parameters
@@ -130,12 +135,10 @@ class SpatialDropout2D(Dropout):
         return (None, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1)
 
     def get_config(self):
-        found = super().get_config() | {"data_format": self.data_format}
-        found.pop("noise_shape")
-        return found
+        return super().get_config() | {"data_format": self.data_format}
 
 
-class SpatialDropout3D(Dropout):
+class SpatialDropout3D(_SpatialDropout):
     """Dropout of whole feature maps of volumes.
 
     Parameters
@@ -160,9 +163,7 @@ class SpatialDropout3D(Dropout):
         return (None, 1, 1, 1, None) if self.data_format == "channels_last" else (None, None, 1, 1, 1)
 
     def get_config(self):
-        found = super().get_config() | {"data_format": self.data_format}
-        found.pop("noise_shape")
-        return found
+        return super().get_config() | {"data_format": self.data_format}
 
 
 class GaussianNoise(RandomLayer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import config, ops
+from gpukeras import config
 from gpukeras.backends import window_shapes
 from gpukeras.backends.resize import EVERY_INTERPOLATION
 from gpukeras.layers.arguments import old_names
@@ -73,7 +73,7 @@ class UpSampling2D(_UpSampling):
         (N, H, W, C) or (N, C, H, W).
     interpolation : {"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area", "gaussian", \
 "mitchellcubic"}
-        ``"nearest"`` repeats rows and columns, and so does ``"area"``. The last three are those of ``tf.keras``.
+        ``"nearest"`` repeats rows and columns, and so does ``"area"``. The last three are of ``tf.keras``.
 
     References
     ----------

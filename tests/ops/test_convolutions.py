@@ -302,7 +302,8 @@ def test_depthwise_and_separable_in_one_step(backend, rank, activation, settings
              [x, w, draw(3 * multiplier)], lambda a, k, b: after(naive_depthwise(a, k, **settings) + b),
              second_order=rank == 1, dtypes=("float64", "float32", "float16") if rank == 1 else ("float64",))
     point = draw(*(1,) * rank, 3 * multiplier, 4)
-    check_op(lambda *a: ops.separable_convolution(*a, activation=activation, **settings), [x, w, point, draw(4)],
+    check_op(lambda *a: ops.separable_convolution(*a, activation=activation, **settings),
+             [x, w, point, draw(4)],
              lambda a, k, p, b: after(naive_conv(naive_depthwise(a, k, **settings), p) + b),
              second_order=rank == 1, dtypes=("float64", "float32"), strided=rank == 1)
 

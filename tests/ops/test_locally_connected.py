@@ -17,8 +17,8 @@ def naive(x, kernel, bias, windows, data_format="channels_last"):
     first = data_format == "channels_first"
     x = np.moveaxis(x, 1, -1) if first else x
     channels, filters = x.shape[-1], kernel.shape[-1]
-    weights = kernel.reshape(*windows.out, *((channels, *windows.window) if first else (*windows.window, channels)),
-                             filters)
+    inner = (channels, *windows.window) if first else (*windows.window, channels)
+    weights = kernel.reshape(*windows.out, *inner, filters)
     y = np.zeros((len(x), *windows.out, filters))
     if bias is not None:
         y = y + bias.reshape(*windows.out, filters)
@@ -40,8 +40,8 @@ def test_values_and_gradients(backend, size, window, strides, padding, data_form
     windows = local_windows(size, window, strides, padding)
     shape = (2, *size, 2) if data_format == "channels_last" else (2, 2, *size)
     positions = int(np.prod(windows.out))
-    inputs = [RNG.standard_normal(s) for s in (
-        shape, (positions, 2 * int(np.prod(window)), 3), (positions, 3) if len(size) == 1 else (*windows.out, 3))]
+    bias = (positions, 3) if len(size) == 1 else (*windows.out, 3)
+    inputs = [RNG.standard_normal(s) for s in (shape, (positions, 2 * int(np.prod(window)), 3), bias)]
     check_op(ops.locally_connected, inputs, naive, settings=(windows, data_format), second_order=True)
     check_op(ops.locally_connected, [*inputs[:2], None], naive, settings=(windows, data_format),
              dtypes=("float64", "float16") if len(size) == 1 else ("float64",), strided=False)
