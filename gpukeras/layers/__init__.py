@@ -43,9 +43,13 @@ _ROOMS = {
     # recurrent layers
     "convolutional_recurrent": "ConvLSTM1D ConvLSTM2D ConvLSTM3D ConvRNN2D",
     "convolutional_recurrent_cells": "ConvLSTM2DCell",
+    "legacy_dense": "Highway MaxoutDense",
     "recurrent": "RNN",
-    "recurrent_cells": "GRUCell LSTMCell SimpleRNNCell StackedRNNCells",
+    "recurrent_cells": "GRUCell LSTMCell SimpleRNNCell",
+    "recurrent_cudnn": "CuDNNGRU CuDNNLSTM",
     "recurrent_fused": "GRU LSTM SimpleRNN",
+    "recurrent_legacy": "ConvRecurrent2D Recurrent",
+    "recurrent_other_cells": "AbstractRNNCell PeepholeLSTMCell StackedRNNCells",
     # image augmentation: colours, and images mixed
     "augmentation.blur": "RandomGaussianBlur RandomSharpness",
     "augmentation.colour": "RandomBrightness RandomColorDegeneration RandomContrast RandomGrayscale RandomHue"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gpukeras import ops
+from gpukeras import lazy, ops
+from gpukeras.layers.arguments import old_names
 from gpukeras.layers.convolutional_recurrent_cells import ConvLSTMCell, step_output
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.recurrent import RNN
-from gpukeras.layers.recurrent_fused import _Fused, _of_cell
+from gpukeras.layers.recurrent_fused import OLD_NAMES, _Fused, _of_cell
 
 
 class _ConvRNN(_Fused):
@@ -247,6 +248,10 @@ class ConvLSTM2D(ConvLSTM):
     (2, 6, 6, 4)
     """
 
+    @old_names(
+        "nb_row", "nb_col", nb_filter="filters", subsample="strides", border_mode="padding",
+        dim_ordering="data_format", bias="use_bias", **OLD_NAMES,
+    )
     def __init__(
         self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
         activation="tanh", recurrent_activation="sigmoid", use_bias=True,
@@ -328,3 +333,6 @@ class ConvLSTM3D(ConvLSTM):
             activity_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
             recurrent_dropout, seed, return_sequences, return_state, go_backwards, stateful, **kwargs,
         )
+
+
+__getattr__ = lazy.second_home(__name__)  # Keras 2 kept more layers under this name

@@ -7,9 +7,9 @@ import numpy as np
 from gpukeras import lazy, ops, tree
 from gpukeras.layers.call_spec import is_numbers, is_shape
 from gpukeras.layers.layer import Layer
-from gpukeras.layers.recurrent_cells import (
-    DropoutRNNCell,
-    StackedRNNCells,
+from gpukeras.layers.recurrent_cells import DropoutRNNCell
+from gpukeras.layers.recurrent_other_cells import StackedRNNCells
+from gpukeras.layers.recurrent_states import (
     build_inside,
     call_cell,
     initial_state_of,

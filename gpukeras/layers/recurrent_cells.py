@@ -1,14 +1,14 @@
-"""Cells: one step of a recurrent layer. SimpleRNNCell, GRUCell, LSTMCell, StackedRNNCells."""
+"""Cells: one step of a recurrent layer. SimpleRNNCell, GRUCell, LSTMCell."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 
 import numpy as np
 
-from gpukeras import activations, constraints, initializers, ops, random, regularizers, tree
+from gpukeras import activations, constraints, initializers, ops, random, regularizers
 from gpukeras.layers.layer import Layer
+from gpukeras.layers.recurrent_states import build_inside, zero_states  # noqa: F401  (read from here)
 from gpukeras.tensor import Tensor
 
 
@@ -55,7 +55,7 @@ class DropoutRNNCell:
         self._recurrent_dropout_mask = None
 
     def get_dropout_mask_for_cell(self, inputs, training, count=1):
-        """Return ``count`` masks for the input as ``tf.keras`` did; for one the mask itself, at rate 0 none."""
+        """Return ``count`` masks (one: the mask) for the input, as in ``tf.keras``; ``None`` at rate 0."""
         return self._mask_for_cell(self.get_dropout_mask, self.dropout, inputs, training, count)
 
     def get_recurrent_dropout_mask_for_cell(self, inputs, training, count=1):
@@ -145,6 +145,10 @@ class _Cell(Layer, DropoutRNNCell):
     def _first_bias(self):
         return self.bias_initializer
 
+    def step_weights(self) -> tuple:
+        """Return kernel, recurrent kernel and bias (or ``None``) as ``call`` takes them."""
+        return self.kernel, self.recurrent_kernel, self.bias
+
     def masks(self, inputs, state, training):
         """Return the dropout masks of input and state for this call, ``None`` where there is none."""
         drop = self.get_dropout_mask(inputs) if training and 0 < self.dropout < 1 else None
@@ -225,8 +229,9 @@ class SimpleRNNCell(_Cell):
     def call(self, sequence, states, training=False):
         h = states[0] if isinstance(states, (list, tuple)) else states
         drop, recurrent_drop = self.masks(sequence, h, training)
-        sums = _product(sequence, self.kernel, drop) + _product(h, self.recurrent_kernel, recurrent_drop)
-        y = _activate(self.activation, sums if self.bias is None else sums + self.bias)
+        kernel, recurrent_kernel, bias = self.step_weights()
+        sums = _product(sequence, kernel, drop) + _product(h, recurrent_kernel, recurrent_drop)
+        y = _activate(self.activation, sums if bias is None else sums + bias)
         return y, [y] if isinstance(states, (list, tuple)) else y
 
 
@@ -283,15 +288,16 @@ class GRUCell(_Cell):
     def call(self, inputs, states, training=False):
         h = states[0] if isinstance(states, (list, tuple)) else states
         drop, recurrent_drop = self.masks(inputs, h, training)
+        kernel, recurrent_kernel, bias = self.step_weights()
         gate = functools.partial(_activate, self.recurrent_activation)
-        outer = _product(inputs, self.kernel, drop)
-        if self.bias is not None:
-            outer = outer + (ops.getitem(self.bias, 0) if self.reset_after else self.bias)
+        outer = _product(inputs, kernel, drop)
+        if bias is not None:
+            outer = outer + (ops.getitem(bias, 0) if self.reset_after else bias)
         x_z, x_r, x_h = ops.split(outer, 3, axis=-1)
         if self.reset_after:
-            inner = _product(h, self.recurrent_kernel, recurrent_drop)
-            if self.bias is not None:
-                inner = inner + ops.getitem(self.bias, 1)
+            inner = _product(h, recurrent_kernel, recurrent_drop)
+            if bias is not None:
+                inner = inner + ops.getitem(bias, 1)
             h_z, h_r, h_h = ops.split(inner, 3, axis=-1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = _activate(self.activation, x_h + r * h_h)
@@ -299,7 +305,7 @@ class GRUCell(_Cell):
             of_gates = of_h = recurrent_drop
             if recurrent_drop is not None and recurrent_drop.ndim == 3:
                 of_gates, of_h = recurrent_drop[:2], recurrent_drop[2]
-            for_gates, for_h = ops.split(self.recurrent_kernel, [2 * self.units], axis=-1)
+            for_gates, for_h = ops.split(recurrent_kernel, [2 * self.units], axis=-1)
             h_z, h_r = ops.split(_product(h, for_gates, of_gates), 2, axis=-1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = _activate(self.activation, x_h + _product(r * h, for_h, of_h))
@@ -370,8 +376,9 @@ class LSTMCell(_Cell):
     def call(self, inputs, states, training=False):
         h, c = states
         drop, recurrent_drop = self.masks(inputs, h, training)
-        sums = _product(inputs, self.kernel, drop) + _product(h, self.recurrent_kernel, recurrent_drop)
-        i, f, g, o = ops.split(sums if self.bias is None else sums + self.bias, 4, axis=-1)
+        kernel, recurrent_kernel, bias = self.step_weights()
+        sums = _product(inputs, kernel, drop) + _product(h, recurrent_kernel, recurrent_drop)
+        i, f, g, o = ops.split(sums if bias is None else sums + bias, 4, axis=-1)
         gate = functools.partial(_activate, self.recurrent_activation)
         c = gate(f) * c + gate(i) * _activate(self.activation, g)
         h = gate(o) * _activate(self.activation, c)
@@ -402,174 +409,3 @@ def _product(x, weights, mask):
     gates = mask.shape[0]
     blocks = ops.split(weights, gates, axis=-1)
     return ops.concatenate([ops.matmul(x * mask[k], blocks[k]) for k in range(gates)], axis=-1)
-
-
-class StackedRNNCells(Layer):
-    """Several cells that act as one: each step goes through all of them in turn.
-
-    Parameters
-    ----------
-    cells : list of cells
-    reverse_state_order : bool
-        List the states of the last cell first, as Keras did before 2.2.
-
-    Examples
-    --------
-    >>> import gpukeras as keras
-    >>> layer = keras.layers.RNN([keras.layers.LSTMCell(4), keras.layers.GRUCell(3)])
-    >>> layer(keras.ops.ones((2, 5, 6))).shape
-    (2, 3)
-    """
-
-    def __init__(self, cells, **kwargs):
-        self.reverse_state_order = kwargs.pop("reverse_state_order", False)
-        super().__init__(**kwargs)
-        for cell in cells:
-            for wanted in ("call", "state_size"):
-                if not hasattr(cell, wanted):
-                    raise ValueError(
-                        f"StackedRNNCells: every cell needs {wanted!r}, which {cell!r} does not have"
-                    )
-        self.cells = list(cells)
-
-    @property
-    def state_size(self):
-        """State sizes of the cells, one entry (an int or a list) per cell."""
-        sizes = [list(s) if isinstance(s, tuple) else s for s in (cell.state_size for cell in self.cells)]
-        return self._in_order(sizes)
-
-    def _in_order(self, of_cells: list) -> list:
-        """Bring what there is for each cell into the order of the states, or back."""
-        return of_cells[::-1] if self.reverse_state_order else of_cells
-
-    @property
-    def output_size(self):
-        """Size of the last cell's output."""
-        return output_size_of(self.cells[-1])
-
-    def build(self, input_shape):
-        batch = input_shape[0]
-        for cell in self.cells:
-            build_inside(cell, input_shape)
-            size = output_size_of(cell)
-            input_shape = (batch, *size) if isinstance(size, (list, tuple)) else (batch, size)
-
-    def get_initial_state(self, batch_size=None, inputs=None, dtype=None):
-        """Return zeros (or what the cells say) for every cell's states."""
-        batch_size, dtype = samples_of(batch_size, inputs), dtype or self.compute_dtype
-        return self._in_order([initial_state_of(cell, batch_size, dtype) for cell in self.cells])
-
-    def call(self, inputs, states, training=False, constants=None, **kwargs):
-        if constants is not None:
-            kwargs["constants"] = constants
-        new_states = []
-        for cell, given in zip(self.cells, self._in_order(list(states))):
-            nested = tree.is_nested(given)
-            options = {k: v for k, v in kwargs.items() if takes(cell, k)}
-            inputs, state = call_cell(cell, inputs, list(given) if nested else [given], training, **options)
-            if not tree.is_nested(state):
-                state = [state]
-            new_states.append(list(state) if nested else state[0])
-        return inputs, self._in_order(new_states)
-
-    def get_config(self):
-        from gpukeras import saving
-
-        config = super().get_config()
-        if self.reverse_state_order:
-            config["reverse_state_order"] = True
-        return config | {"cells": [saving.serialize_keras_object(cell) for cell in self.cells]}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        from gpukeras import layers
-
-        config = dict(config)
-        cells = [layers.deserialize(cell, custom_objects) for cell in config.pop("cells")]
-        return cls(cells, **config)
-
-
-# ---- what RNN and StackedRNNCells ask of any cell, built in or not ---------------------------------------
-def output_size_of(cell):
-    """Return ``output_size`` of a cell, else the size of its first state."""
-    found = getattr(cell, "output_size", None)
-    if found is None:
-        found = cell.state_size[0] if isinstance(cell.state_size, (list, tuple)) else cell.state_size
-    return found
-
-
-def initial_state_of(cell, batch_size, dtype):
-    """Return the initial states of a cell as a list: its own ``get_initial_state``, else zeros."""
-    own = getattr(cell, "get_initial_state", None)
-    if own is not None:
-        names = inspect.signature(own).parameters
-        given = {"batch_size": batch_size}
-        if "dtype" in names:  # as in Keras 2
-            given["dtype"] = dtype
-        if "batch_size" not in names and "inputs" in names:
-            given = {"inputs": ops.zeros((batch_size, 1), dtype=dtype)}
-        state = own(**given)
-        return list(state) if tree.is_nested(state) else [state]
-    return zero_states(cell, batch_size, None, dtype)
-
-
-def zero_states(cell, batch_size, inputs=None, dtype=None) -> list:
-    """Return zeros for the states of a cell, nested like its ``state_size``."""
-    dtype = dtype or getattr(cell, "compute_dtype", None)
-    shapes = state_shapes(cell.state_size, samples_of(batch_size, inputs))
-    return map_shapes(lambda shape: ops.zeros(shape, dtype=dtype), shapes)
-
-
-def samples_of(batch_size, inputs=None):
-    """Return the number of samples: given as such, or as that of ``inputs``, which may come first."""
-    if hasattr(batch_size, "shape") and len(batch_size.shape) > 0:
-        inputs = batch_size
-    return batch_size if inputs is None else inputs.shape[0]
-
-
-def state_shapes(state_size, batch_size) -> list:
-    """Return the shapes of a cell's states as a list: an int is a vector's size, a tuple inside a shape.
-
-    Lists inside are those of cells in a stack.
-    """
-    sizes = list(state_size) if isinstance(state_size, (list, tuple)) else [state_size]
-    return [
-        state_shapes(n, batch_size) if isinstance(n, list)
-        else (batch_size, *n) if isinstance(n, tuple) else (batch_size, int(n))
-        for n in sizes
-    ]
-
-
-def map_shapes(function, shapes):
-    """Return ``function`` of every shape (a tuple) in nested lists of them."""
-    if isinstance(shapes, list):
-        return [map_shapes(function, shape) for shape in shapes]
-    return function(shapes)
-
-
-def call_cell(cell, inputs, states, training, **kwargs):
-    """Run one step of a cell, giving it ``training`` where it takes that."""
-    if takes(cell, "training"):
-        kwargs["training"] = training
-    return cell(inputs, states, **kwargs) if callable(cell) else cell.call(inputs, states, **kwargs)
-
-
-def takes(cell, argument: str) -> bool:
-    """Tell whether a cell's ``call`` has an argument of that name."""
-    if isinstance(cell, StackedRNNCells) and argument != "training":
-        return any(takes(inner, argument) for inner in cell.cells)
-    return argument in inspect.signature(cell.call).parameters
-
-
-def build_inside(layer, shape, **shapes) -> None:
-    """Build a layer or cell inside another, with the weights it was given in its constructor, if any."""
-    if isinstance(layer, Layer):
-        if not layer.built:
-            layer.build(shape, **shapes)
-            layer.built = True
-            if layer._initial_weights is not None:
-                layer.set_weights(layer._initial_weights)
-                layer._initial_weights = None
-    elif hasattr(layer, "build") and not getattr(layer, "built", False):
-        layer.build(shape)
-        layer.built = True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from gpukeras import activations, ops
+from gpukeras.layers.arguments import old_names
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent import RNN
@@ -55,6 +56,7 @@ class _Fused(RNN):
         self.input_spec = InputSpec(ndim=3)
 
     units = _of_cell("units")
+    implementation = _of_cell("implementation")
     activation = _of_cell("activation")
     use_bias = _of_cell("use_bias")
     kernel_initializer = _of_cell("kernel_initializer")
@@ -101,11 +103,27 @@ class _Fused(RNN):
         step, state = (SimpleNamespace(shape=s, dtype=sequences.dtype) for s in self._step_shapes(sequences))
         drop, recurrent_drop = cell.masks(step, state, training)
         output, *states = self.op(
-            sequences, *initial_state, cell.kernel, cell.recurrent_kernel, cell.bias, mask, drop,
-            recurrent_drop, go_backwards=self.go_backwards, return_sequences=self.return_sequences,
+            sequences, *initial_state, *cell.step_weights(), mask, drop, recurrent_drop,
+            go_backwards=self.go_backwards, return_sequences=self.return_sequences,
             zero_output_for_mask=self.zero_output_for_mask, **settings,
         )
         return output, output, states
+
+    def get_dropout_mask_for_cell(self, inputs, training, count=1):
+        """See the method of the cell."""
+        return self.cell.get_dropout_mask_for_cell(inputs, training, count)
+
+    def get_recurrent_dropout_mask_for_cell(self, inputs, training, count=1):
+        """See the method of the cell."""
+        return self.cell.get_recurrent_dropout_mask_for_cell(inputs, training, count)
+
+    def reset_dropout_mask(self):
+        """See the method of the cell; every call of the layer ends with it."""
+        self.cell.reset_dropout_mask()
+
+    def reset_recurrent_dropout_mask(self):
+        """See the method of the cell; every call of the layer ends with it."""
+        self.cell.reset_recurrent_dropout_mask()
 
     def _step_shapes(self, sequences):
         """Return the shapes of one step of the inputs and of a state."""
@@ -123,6 +141,16 @@ class _Fused(RNN):
         return cls(**config)
 
 
+# Keywords of Keras 1.
+OLD_NAMES = {
+    "init": "kernel_initializer", "inner_init": "recurrent_initializer",
+    "inner_activation": "recurrent_activation", "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer", "b_regularizer": "bias_regularizer", "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+}
+_old_names = old_names(output_dim="units", consume_less="implementation", **OLD_NAMES)
+
+
 def _cudnn_choice(use_cudnn):
     """Return ``use_cudnn``, which is accepted for compatibility: there is one implementation."""
     if use_cudnn not in ("auto", True, False):
@@ -135,6 +163,7 @@ def _cell_options(kwargs: dict) -> dict:
     return {
         "dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True),
         "implementation": kwargs.pop("implementation", 2),
+        "enable_caching_device": kwargs.pop("enable_caching_device", False),
     }
 
 
@@ -168,6 +197,7 @@ class SimpleRNN(_Fused):
     op = staticmethod(ops.simple_rnn)
     cell_class = SimpleRNNCell
 
+    @_old_names
     def __init__(
         self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
@@ -233,6 +263,7 @@ class GRU(_Fused):
     recurrent_activation = _of_cell("recurrent_activation")
     reset_after = _of_cell("reset_after")
 
+    @_old_names
     def __init__(
         self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
         kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
@@ -300,6 +331,7 @@ class LSTM(_Fused):
     recurrent_activation = _of_cell("recurrent_activation")
     unit_forget_bias = _of_cell("unit_forget_bias")
 
+    @_old_names
     def __init__(
         self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
         kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpukeras import lazy, ops, tree
 from gpukeras.layers.call_spec import call_spec, is_numbers, is_shape
 from gpukeras.layers.layer import Layer
-from gpukeras.layers.recurrent_cells import build_inside
+from gpukeras.layers.recurrent_states import build_inside, takes
 
 
 class Wrapper(Layer):
@@ -135,7 +135,8 @@ class Bidirectional(Layer):
     Notes
     -----
     With ``return_state`` the states of the forward layer come before those of the backward layer, and
-    ``initial_state`` takes them in that order. With ``return_sequences``, masked steps give zeros.
+    ``initial_state`` takes them in that order; ``constants`` go to both. Initial states and constants may
+    also stand behind the input in a list. With ``return_sequences``, masked steps give zeros.
 
     Examples
     --------
@@ -228,14 +229,24 @@ class Bidirectional(Layer):
             outputs += [None] * 2 * len(self.forward_layer.state_size)
         return outputs if len(outputs) > 1 else found
 
-    def __call__(self, sequences, initial_state=None, mask=None, training=None, **kwargs):
+    @property
+    def constraints(self) -> dict:
+        """Constraints of both layers by weight, where the layers tell them so (as in Keras 1)."""
+        return {**getattr(self.forward_layer, "constraints", {}),
+                **getattr(self.backward_layer, "constraints", {})}
+
+    def __call__(self, sequences, initial_state=None, mask=None, training=None, constants=None, **kwargs):
         if isinstance(sequences, (list, tuple)) and not is_numbers(sequences):
             sequences, *rest = sequences
-            initial_state = rest or initial_state
-        kwargs |= {"initial_state": initial_state, "mask": mask, "training": training}
+            cell, count = getattr(self.forward_layer, "cell", None), len(rest)
+            if cell is not None and takes(cell, "constants"):
+                count = 2 * self.forward_layer._state_count
+            initial_state = rest[:count] or initial_state
+            constants = rest[count:] or constants
+        kwargs |= {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return super().__call__(sequences, **{k: v for k, v in kwargs.items() if v is not None})
 
-    def call(self, sequences, initial_state=None, mask=None, training=None):
+    def call(self, sequences, initial_state=None, mask=None, training=None, constants=None):
         if initial_state is not None and len(initial_state) % 2:
             raise ValueError(
                 f"layer {self.name!r}: initial_state holds the states of both directions, forward first; "
@@ -247,6 +258,8 @@ class Bidirectional(Layer):
             if initial_state is not None:
                 half = len(initial_state) // 2
                 kwargs["initial_state"] = list(initial_state[i * half:(i + 1) * half])
+            if constants is not None:
+                kwargs["constants"] = constants
             for name, value in (("mask", mask), ("training", training)):
                 if value is not None and getattr(call_spec(type(layer)), name):
                     kwargs[name] = value

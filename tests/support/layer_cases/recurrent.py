@@ -21,6 +21,15 @@ CASES = [
           ("SimpleRNN", {}, "ave", {}), ("LSTM", {}, "mul", {"mask": MASK}),
           ("LSTM", {"return_sequences": True}, None, {}),
       )],
+    Case("RNN", lambda L: {"cell": [L.LSTMCell(3), L.GRUCell(2)], "return_sequences": True}, (5, 4)),
+    Case("Bidirectional", lambda L: {"layer": L.LSTM(2), "backward_layer": L.GRU(3, go_backwards=True)},
+         (5, 4)),
     Case("TimeDistributed", lambda L: {"layer": L.Dense(3, activation="tanh")}, (5, 4)),
     Case("TimeDistributed", lambda L: {"layer": L.Conv2D(2, 3)}, (2, 5, 5, 3)),
+    # ---- of older eras alone
+    Case("CuDNNGRU", {"units": 3, "return_sequences": True}, (5, 4), keras3=False),
+    Case("CuDNNLSTM", {"units": 3, "go_backwards": True}, (5, 4), keras3=False),
+    Case("RNN", lambda L: {"cell": L.PeepholeLSTMCell(3)}, (5, 4), keras3=False),
+    Case("MaxoutDense", {"output_dim": 3}, (4,), keras3=False),
+    Case("Highway", {"activation": "relu"}, (4,), keras3=False),
 ]
