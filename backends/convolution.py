@@ -39,7 +39,7 @@ class ConvolutionMixin(ColumnsMixin):
     # ---- the three passes -----------------------------------------------------------------------
     def conv_forward(self, x, w, windows: Windows, groups: int = 1, bias=None, activation=None):
         """Return ``activation(x * w + bias)``; ``activation`` is None, "relu", "tanh" or "sigmoid"."""
-        if x.dtype == np.float16:
+        if _is_half(x):
             half = [a if a is None else a.astype(np.float32) for a in (x, w, bias)]
             return self.conv_forward(half[0], half[1], windows, groups, half[2], activation).astype(x.dtype)
         xp = self.xp
@@ -61,7 +61,7 @@ class ConvolutionMixin(ColumnsMixin):
 
     def conv_backward_data(self, dy, w, windows: Windows, groups: int = 1, bias=None, activation=None):
         """Return the gradient of ``x``; with bias and activation, the forward pass of its transpose."""
-        if dy.dtype == np.float16:
+        if _is_half(dy):
             half = [a if a is None else a.astype(np.float32) for a in (dy, w, bias)]
             return self.conv_backward_data(
                 half[0], half[1], windows, groups, half[2], activation
@@ -94,7 +94,7 @@ class ConvolutionMixin(ColumnsMixin):
 
     def conv_backward_kernel(self, x, dy, windows: Windows, groups: int = 1):
         """Return the gradient of ``w``."""
-        if x.dtype == np.float16:
+        if _is_half(x):
             return self.conv_backward_kernel(
                 x.astype(np.float32), dy.astype(np.float32), windows, groups
             ).astype(x.dtype)
@@ -116,7 +116,7 @@ class ConvolutionMixin(ColumnsMixin):
 
     def conv_backward_output(self, dy, y, activation=None, with_bias: bool = True):
         """Take ``dy`` back through activation and bias: return the gradients of the sum and of the bias."""
-        if dy.dtype == np.float16:
+        if _is_half(dy):
             dz, dbias = self.conv_backward_output(
                 dy.astype(np.float32), y.astype(np.float32), activation, with_bias
             )
@@ -151,7 +151,7 @@ class ConvolutionMixin(ColumnsMixin):
         """
         shape = (*windows.window, x.shape[-1] // groups, dy.shape[-1])
         way = self._conv_way("kernel", x.shape, shape, windows, groups, x.dtype)
-        if way not in ("planar", "rows", "pointwise") or x.dtype == np.float16:
+        if way not in ("planar", "rows", "pointwise") or _is_half(x):
             dz, dbias = self.conv_backward_output(dy, y, activation, with_bias)
             return self.conv_backward_kernel(x, dz, windows, groups), dbias
         return self._columns_kernel(x, windows, way, dy, y, activation, with_bias)
@@ -393,6 +393,11 @@ class _Finish:
             xp.tanh(block, out=block)
         elif self.activation == "sigmoid":
             backend.sigmoid(block, out=block)
+
+
+def _is_half(array) -> bool:
+    """Tell whether numbers have two bytes, float16 or bfloat16."""
+    return array.dtype.itemsize == 2
 
 
 def _activation_backward(xp, dy, y, activation: str, dz) -> None:

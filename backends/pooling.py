@@ -277,6 +277,6 @@ def _covers(windows: Windows) -> bool:
 def _lowest(dtype):
     """Return the value that loses against every other of ``dtype``."""
     dtype = np.dtype(dtype)
-    if dtype.kind == "f":
-        return -math.inf
-    return False if dtype.kind == "b" else np.iinfo(dtype).min
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min
+    return False if dtype.kind == "b" else -math.inf

@@ -56,7 +56,7 @@ class Convolving(Layer):
             raise ValueError(f"layer {self.name!r}: padding must be one of {allowed}, came {padding!r}")
         self.data_format = config.standardize_data_format(data_format)
         take_arguments(self, **arguments)
-        self.use_bias = bool(self.use_bias)
+        self.use_bias = bool(arguments["use_bias"])
         self.input_spec = InputSpec(ndim=rank + 2)
 
     def _only_strides_or_dilation(self) -> None:

@@ -65,6 +65,7 @@ bias_constraint, implementation
         windows = self._windows = self._lay(input_shape)
         first = self.data_format == "channels_first"
         self._places = None
+        shape: tuple[int, ...]
         if self.implementation == 1:
             shape = (math.prod(windows.out), math.prod(windows.window) * channels, self.filters)
         elif self.implementation == 2:
