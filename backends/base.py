@@ -16,6 +16,7 @@ from .depthwise import DepthwiseMixin
 from .device import Device
 from .embedding import EmbeddingMixin
 from .fft import FourierMixin
+from .group_normalization import GroupNormalizationMixin
 from .indexing import IndexingMixin
 from .linalg import LinalgMixin
 from .local import LocalMixin
@@ -37,6 +38,7 @@ from .warping import WarpingMixin
 
 
 class Backend(
+    GroupNormalizationMixin,
     WarpingMixin,
     AttentionMixin,
     SparseMixin, DenseMixin, LossMixin, ActivationMixin, NormalizationMixin, DepthwiseMixin, ConvolutionMixin,

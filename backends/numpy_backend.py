@@ -14,6 +14,7 @@ from .convolution import NumpyConvolutionMixin
 from .dense import NumpyDenseMixin
 from .depthwise import NumpyDepthwiseMixin
 from .embedding import NumpyEmbeddingMixin
+from .group_normalization import NumpyGroupNormalizationMixin
 from .indexing import NumpyIndexingMixin
 from .linalg import NumpyLinalgMixin
 from .loss import NumpyLossMixin
@@ -28,6 +29,7 @@ from .update import NumpyUpdateMixin
 
 
 class NumpyBackend(
+    NumpyGroupNormalizationMixin,
     NumpyAttentionMixin,
     NumpyNormalizationMixin, NumpyDepthwiseMixin, NumpyConvolutionMixin, NumpyPoolingMixin,
     NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin, NumpyRowsMixin, NumpyReductionMixin,

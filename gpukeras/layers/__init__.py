@@ -25,6 +25,9 @@ _ROOMS = {
     "noise": "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D"
              " SpatialDropout3D",
     "normalization": "BatchNormalization LayerNormalization",
+    "normalization_group": "GroupNormalization",
+    "normalization_scale": "RMSNormalization UnitNormalization",
+    "spectral": "SpectralNormalization",
     # merging
     "merging": "Add Average Concatenate Dot Maximum Minimum Multiply Subtract"
                " add average concatenate dot maximum minimum multiply subtract",

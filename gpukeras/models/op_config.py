@@ -34,7 +34,7 @@ _NAMES = {
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
-    "additive_scores", "attention", "product_dense",
+    "additive_scores", "attention", "group_normalization", "product_dense", "unit_normalization",
     "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "depthwise_convolution",
     "enlarge", "local_data", "local_kernel", "locally_connected", "separable_convolution", "sum_blocks",
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",

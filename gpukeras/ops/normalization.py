@@ -366,3 +366,125 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """
     y, vjp = _row_norm("rms_normalization", x, scale, None, axis, epsilon, False)
     return y, lambda dy: vjp(dy)[:2]
+
+
+# ---- group and unit normalisation -----------------------------------------------------------------
+@op(shape=_same_first, dtype=_float_first, tensors=3)
+def group_normalization(x, gamma=None, beta=None, groups=32, axis=-1, epsilon=1e-3):
+    """Normalise groups of neighbouring channels of every sample: mean 0, variance 1, ``* gamma + beta``.
+
+    Parameters
+    ----------
+    x : tensor, shape (N, ..., C)
+    gamma, beta : tensor, shape (C,), optional
+    groups : int
+        It divides C.
+    axis : int
+        Axis of the channels C, not the first.
+    epsilon : float
+        Added to the variance.
+
+    Returns
+    -------
+    tensor like ``x``
+
+    References
+    ----------
+    Wu and He, 2018, arXiv:1803.08494.
+
+    Examples
+    --------
+    >>> from gpukeras.ops.normalization import group_normalization
+    >>> group_normalization([[1.0, 3.0, 5.0, 5.0]], groups=2, epsilon=0.0001).numpy().round(3)
+    array([[-1.,  1.,  0.,  0.]], dtype=float32)
+    """
+    axis = shapes.normalize_axis(axis, x.ndim)
+    if not axis or x.shape[axis] % groups:
+        raise ValueError(
+            f"group_normalization: {groups} groups of the channels on axis {axis} of x (shape {x.shape}): "
+            "their number must be a multiple of that of groups, and the first axis is that of samples"
+        )
+    _check_size("group_normalization", x.shape[axis], x.shape, gamma=gamma, beta=beta)
+    backend, last = x.backend, axis != 1 or x.ndim == 2
+    order = tuple(i for i in range(x.ndim) if i != axis) + (axis,) if last and axis != x.ndim - 1 else None
+    half = backend.normalizes_half and x.array.dtype == "float16"
+    a = _ordered(x.array if half else _wide(x.array), order)
+    shape = (a.shape[0], -1, a.shape[-1]) if last else (a.shape[0], a.shape[1], -1)
+    if 0 in a.shape:
+        return _wide(x.array).astype(x.dtype), lambda dy: (dy, *(_zeros_like(v) for v in (gamma, beta)))
+    vectors = [None if v is None else v.array for v in (gamma, beta)]
+    y, cache = backend.group_norm_forward(a.reshape(shape), groups, *vectors, epsilon, last)
+    need_dx = bool(_STATE.tapes) and autograd.is_tracked(x)
+    back = None if order is None else tuple(order.index(i) for i in range(x.ndim))
+
+    def vjp(dy):
+        if _STATE.tapes:
+            formula = functools.partial(_group_norm_formula, groups=groups, axis=axis, epsilon=epsilon)
+            return _differentiate(formula, (x, gamma, beta), (dy,))
+        g = dy.array if half and dy.array.dtype == "float16" else _wide(dy.array)
+        dx, dgamma, dbeta = backend.group_norm_backward(_ordered(g, order).reshape(shape), cache, need_dx)
+        dx = None if dx is None else _like(_ordered(dx.reshape(a.shape), back), x)
+        return dx, _like(dgamma, gamma), _like(dbeta, beta)
+
+    y = _ordered(y.reshape(a.shape), back)
+    kind = dtypes.float_type(x.dtype)
+    return (y if y.dtype == kind else y.astype(kind)), vjp
+
+
+def _ordered(a, order):
+    return a if order is None else a.transpose(order)
+
+
+def _zeros_like(tensor):
+    return None if tensor is None else Tensor(tensor.backend.xp.zeros_like(tensor.array))
+
+
+def _group_norm_formula(x, gamma, beta, groups, axis, epsilon):
+    ops = _ops()
+    size = x.shape[axis]
+    split = (*x.shape[:axis], groups, size // groups, *x.shape[axis + 1:])
+    z = ops.reshape(x, split)
+    axes = tuple(i for i in range(1, len(split)) if i != axis)
+    z = _row_norm_formula(z, None, None, axes, epsilon, True)
+    shape = tuple(size if i == axis else 1 for i in range(len(x.shape)))
+    y = ops.reshape(z, x.shape)
+    y = y if gamma is None else y * ops.reshape(gamma, shape)
+    return y if beta is None else y + ops.reshape(beta, shape)
+
+
+@op(shape=_same_first, dtype=_float_first)
+def unit_normalization(x, axis=-1, epsilon=1e-12):
+    """Divide ``x`` by its Euclidean length along ``axis``, but by no less than ``epsilon``.
+
+    Parameters
+    ----------
+    x : tensor
+    axis : int or tuple of int
+    epsilon : float
+
+    Notes
+    -----
+    ``dx = (dy - y sum(dy y)) / length`` where the length is above ``epsilon``, else ``dy / epsilon``.
+    """
+    a = x.array if dtypes.is_float(x.array.dtype) else x.array.astype(dtypes.floatx())
+    axes, xp = shapes.normalize_axes(axis, a.ndim), x.backend.xp
+    wide = _wide(a)
+    squares = (wide * wide).sum(axis=axes, keepdims=True)
+    floor = wide.dtype.type(epsilon * epsilon)
+    r = 1 / xp.sqrt(xp.maximum(squares, floor))
+    y = wide * r
+
+    def vjp(dy):
+        if _STATE.tapes:
+            ops = _ops()
+
+            def formula(x):
+                total = ops.sum(ops.square(x), axis=axes, keepdims=True)
+                return x * ops.rsqrt(ops.maximum(total, float(floor)))
+
+            return _differentiate(formula, (x,), (dy,))
+        d = _wide(dy.array)
+        along = (d * y).sum(axis=axes, keepdims=True) * (squares > floor)
+        return _like((d - y * along) * r, x)
+
+    return y.astype(a.dtype, copy=False), vjp
