@@ -26,6 +26,7 @@ from .recurrent import NumpyRecurrentMixin
 from .reduction import NumpyReductionMixin
 from .rows import NumpyRowsMixin
 from .update import NumpyUpdateMixin
+from .warping import NumpyWarpingMixin
 
 
 class NumpyBackend(
@@ -34,7 +35,7 @@ class NumpyBackend(
     NumpyNormalizationMixin, NumpyDepthwiseMixin, NumpyConvolutionMixin, NumpyPoolingMixin,
     NumpyRecurrentMixin, NumpyActivationMixin, NumpyLossMixin, NumpyRowsMixin, NumpyReductionMixin,
     NumpyDenseMixin, NumpyLinalgMixin, NumpyEmbeddingMixin, NumpyIndexingMixin, NumpyRandomMixin,
-    NumpyUpdateMixin, Backend,
+    NumpyUpdateMixin, NumpyWarpingMixin, Backend,
 ):
     """The CPU backend: the generic contract on NumPy, with overrides where NumPy has a faster way."""
 

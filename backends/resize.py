@@ -9,7 +9,9 @@ import numpy as np
 
 from .device import Device
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+INTERPOLATIONS = (
+    "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area", "gaussian", "mitchellcubic",
+)
 EVERY_INTERPOLATION = (*INTERPOLATIONS, "area", "gaussian", "mitchellcubic")  # with those of TensorFlow alone
 
 
@@ -41,6 +43,10 @@ def weights(size: int, out: int, interpolation: str, antialias: bool) -> np.ndar
     if interpolation == "nearest":
         found = np.zeros((out, size))
         found[np.arange(out), (2 * np.arange(out) + 1) * size // (2 * out)] = 1.0
+    elif interpolation == "area":
+        starts, pixels = np.arange(out)[:, None] * (size / out), np.arange(size)
+        ends = np.minimum(starts + size / out, pixels + 1)
+        found = np.maximum(0.0, ends - np.maximum(starts, pixels)) * (out / size)
     else:
         places = (np.arange(out) + 0.5) * (size / out) - 0.5
         width = max(size / out, 1.0) if antialias else 1.0

@@ -23,9 +23,10 @@ _MODULE_OF = dict.fromkeys(
 ) | dict.fromkeys(
     "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax "
     "SegmentMin SegmentProd SegmentSum TopK ViewAsComplex ViewAsReal".split(), "math"
-) | {"Resize": "image"}
+) | dict.fromkeys("ExtractPatches HSVToRGB Resize RGBToGrayscale RGBToHSV".split(), "image")
 # Ops of ours that are recorded under another name than the public function of Keras.
 _NAMES = {
+    "gray": "RGBToGrayscale", "take_patches": "ExtractPatches", "to_hsv": "RGBToHSV", "to_rgb": "HSVToRGB",
     "adaptive_mean_pooling": "AdaptiveAveragePool", "adaptive_maximum_pooling": "AdaptiveMaxPool",
     "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
     "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum",
@@ -35,6 +36,7 @@ _NAMES = {
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
     "additive_scores", "attention", "group_normalization", "product_dense", "unit_normalization",
+    "elastic_shifts", "give_back", "put_patches", "read_pixels", "slopes",
     "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "depthwise_convolution",
     "enlarge", "local_data", "local_kernel", "locally_connected", "separable_convolution", "sum_blocks",
     "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",

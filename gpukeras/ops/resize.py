@@ -22,7 +22,9 @@ def resize(
     images : tensor, shape (N, H, W, C), (H, W, C) or with the channels before H
     size : tuple of int
         New height and width.
-    interpolation : {"bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"}
+    interpolation : str
+        ``"bilinear"``, ``"nearest"``, ``"bicubic"``, ``"lanczos3"``, ``"lanczos5"``; of ``tf.keras`` also
+        ``"area"`` (the mean over an output pixel's area), ``"gaussian"`` and ``"mitchellcubic"``.
     antialias : bool
         Average over all input pixels under an output pixel when shrinking.
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool
@@ -171,3 +173,111 @@ def resize_gradient(dy, shape, interpolation, antialias, data_format):
             d = backend.resample(d, axis, weights(old, new, interpolation, antialias).T)
         d = d.astype(dy.dtype, copy=False)
     return d, lambda v: resize_images(v, size, interpolation, antialias, data_format)
+
+
+# ---- any scale and place ---------------------------------------------------------------------------------
+_METHODS = {
+    "linear": "bilinear", "bilinear": "bilinear", "trilinear": "bilinear", "triangle": "bilinear",
+    "cubic": "bicubic", "bicubic": "bicubic", "tricubic": "bicubic", "lanczos3": "lanczos3",
+    "lanczos5": "lanczos5",
+}
+
+
+def scale_and_translate(images, output_shape, scale, translation, spatial_dims, method, antialias=True):
+    """Scale arrays along some axes and move them, by the kernels of ``resize``.
+
+    Parameters
+    ----------
+    images : tensor, any rank
+    output_shape : sequence of int
+        Shape of the result; only ``spatial_dims`` may differ from the shape of ``images``.
+    scale, translation : tensor, shape (axes,)
+        For each of ``spatial_dims``: the point ``x`` goes to ``x * scale + translation``, where 1/2 is the
+        middle of the first element. Gradients reach both.
+    spatial_dims : sequence of int
+    method : str
+        ``"linear"``, ``"bilinear"``, ``"trilinear"`` or ``"triangle"``; ``"cubic"``, ``"bicubic"`` or
+        ``"tricubic"``; ``"lanczos3"``; ``"lanczos5"``.
+    antialias : bool
+        Average over all elements under one of the result when shrinking.
+
+    Returns
+    -------
+    tensor, shape ``output_shape``, 0 where nothing of the images lies; floating
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> x = ops.convert_to_tensor([1.0, 2.0, 3.0])
+    >>> ops.image.scale_and_translate(x, (3,), [1.0], [1.0], (0,), "linear").tolist()
+    [0.0, 1.0, 2.0]
+    """
+    from gpukeras import dtypes, ops
+
+    images = ops.convert_to_tensor(images) if not hasattr(images, "shape") else images
+    if method not in _METHODS:
+        raise ValueError(f"scale_and_translate: method must be one of {tuple(_METHODS)}, came {method!r}")
+    rank = len(images.shape)
+    axes = [int(d) + rank if d < 0 else int(d) for d in spatial_dims]
+    output_shape = tuple(None if n is None else int(n) for n in output_shape)
+    kept = [i for i in range(rank) if i not in axes]
+    if len(output_shape) != rank or any(
+        output_shape[i] != images.shape[i] and images.shape[i] is not None for i in kept
+    ):
+        raise ValueError(
+            f"scale_and_translate: output_shape {output_shape} must agree with the images' shape "
+            f"{tuple(images.shape)} outside of spatial_dims {tuple(spatial_dims)}"
+        )
+    scale, translation = (_numbers(name, v, len(axes)) for name, v in (
+        ("scale", scale), ("translation", translation)))
+    kind = str(images.dtype)
+    kind = kind if kind in dtypes.FLOATS else dtypes.floatx()
+    y = ops.cast(images, kind)
+    for i, axis in enumerate(axes):
+        matrix = _placed(images.shape[axis], output_shape[axis], scale[i], translation[i], _METHODS[method],
+                         antialias, kind)
+        y = ops.moveaxis(ops.tensordot(y, matrix, axes=[[axis], [1]]), -1, axis)
+    return y
+
+
+def _numbers(name: str, value, count: int):
+    from gpukeras import ops
+
+    value = ops.convert_to_tensor(value) if not hasattr(value, "shape") else value
+    if tuple(value.shape) != (count,):
+        raise ValueError(
+            f"scale_and_translate: {name} must hold one number for each of spatial_dims, shape ({count},), "
+            f"came {tuple(value.shape)}"
+        )
+    return value
+
+
+def _placed(size: int, out: int, scale, shift, interpolation: str, antialias: bool, kind: str):
+    """Return the matrix (out, size), made of ops, that scales and moves an axis."""
+    from gpukeras import ops
+
+    scale, shift = ops.cast(scale, "float32"), ops.cast(shift, "float32")
+    places = (np.arange(out, dtype="float32")[:, None] + np.float32(0.5) - shift) / scale - 0.5
+    apart = ops.abs(places - np.arange(size, dtype="float32"))
+    if antialias:
+        apart = apart * ops.minimum(ops.abs(scale), 1.0)
+    weights = _kernel_of_ops(interpolation, apart)
+    total = ops.sum(weights, axis=1, keepdims=True)
+    inside = ops.logical_and(places >= -0.5, places <= size - 0.5)
+    inside = ops.logical_and(inside, ops.abs(total) > 1e-4)
+    safe = ops.where(inside, total, 1.0)
+    return ops.cast(ops.where(inside, weights / safe, 0.0), kind)
+
+
+def _kernel_of_ops(name: str, x):
+    """Return the weight of a sample at distance ``x``, differentiably."""
+    from gpukeras import ops
+
+    if name == "bilinear":
+        return ops.maximum(0.0, 1.0 - x)
+    if name == "bicubic":
+        near = (1.5 * x - 2.5) * x * x + 1.0
+        far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+        return ops.where(x < 1.0, near, ops.where(x < 2.0, far, 0.0))
+    radius = 3.0 if name == "lanczos3" else 5.0
+    return ops.where(x < radius, ops.sinc(x) * ops.sinc(x / radius), 0.0)
