@@ -12,7 +12,7 @@ from .device import Device
 INTERPOLATIONS = (
     "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area", "gaussian", "mitchellcubic",
 )
-EVERY_INTERPOLATION = (*INTERPOLATIONS, "area", "gaussian", "mitchellcubic")  # with those of TensorFlow alone
+EVERY_INTERPOLATION = INTERPOLATIONS
 
 
 def _kernel(name: str, x: np.ndarray) -> np.ndarray:
