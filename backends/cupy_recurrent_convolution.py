@@ -47,7 +47,7 @@ class CupyConvLstmMixin(ConvLstmMixin):
         xp, (rows, units) = self.xp, run.flat
         dy = [None] * run.steps if dy is None else xp.ascontiguousarray(dy).reshape(run.steps, rows, units)
         dz = xp.empty((run.steps, rows, 4 * units), run.dtype)
-        through, arrays = None, ()
+        through, arrays = None, None
         for t in reversed(range(run.steps)):
             arrays = (
                 run.gates[t], run.h[t], run.second[t], run.valid[t], None, None, dy[t], dh, dc, dz[t], None,

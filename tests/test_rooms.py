@@ -19,7 +19,7 @@ FLOORS = [
         "activations", "callbacks", "constraints", "datasets", "initializers", "layers", "losses", "metrics",
         "mixed_precision", "optimizers", "regularizers", "utils",
     ],
-    ["models"],
+    ["models", "experimental"],
     ["compat", "demo", "__main__", "__init__"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

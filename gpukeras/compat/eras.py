@@ -15,17 +15,16 @@ import inspect
 import json
 import pathlib
 
+from gpukeras import config
+from gpukeras.config import era
+
+__all__ = ["ERAS", "era", "era_scope", "set_era"]
+
 ERAS = ("keras224", "keras231", "tfkeras2", "keras3")
 _SHORT = {"keras2": "keras224"}  # the release that most programs of that time were written for
 _REQUIRED = inspect.Parameter.empty
 
-_era = "keras3"
 _undo: list = []  # what takes the changes of the current era back
-
-
-def era() -> str:
-    """Return the current era, one of ``ERAS``; ``"keras3"`` unless changed."""
-    return _era
 
 
 def set_era(name: str) -> None:
@@ -50,23 +49,24 @@ def set_era(name: str) -> None:
     ...     keras.layers.GRU(4).reset_after, keras.optimizers.SGD(0.1, 0.9, 1e-4).decay
     (False, 0.0001)
     """
-    global _era
     name = _SHORT.get(name, name)
     if name not in ERAS:
         raise ValueError(f"unknown era {name!r}; known are {', '.join([*_SHORT, *ERAS])}")
     while _undo:
         _undo.pop()()
-    _era = name
+    config._era = name
     if name != "keras3":
         for path, entry in _table()[name].items():
             _adapt(path, **entry)
         _old_activations()
+        if config.standalone_era():
+            _old_accuracies()
 
 
 @contextlib.contextmanager
 def era_scope(name: str):
     """Set the era for a ``with`` block; see ``set_era``."""
-    before = _era
+    before = config.era()
     set_era(name)
     try:
         yield
@@ -80,17 +80,20 @@ def _table() -> dict:
     return json.loads((pathlib.Path(__file__).parent / "eras.json").read_text(encoding="utf-8"))
 
 
-def _adapt(path: str, parameters: list, defaults: dict, also: tuple = ()) -> None:
-    """Give a class or function the parameters it had in an older era; ``also``: a function's other places."""
+def _adapt(path: str, parameters: list, defaults: dict, names: dict | None = None, also: tuple = ()) -> None:
+    """Give a class or function the parameters it had in an older era.
+
+    ``names``: parameters that stand for another one of ours; ``also``: a function's other places.
+    """
     module, name = _place(path)
     thing = getattr(module, name)
     if inspect.isclass(thing) and thing.__name__ == name:
         init = thing.__init__
         own = "__init__" in vars(thing)
-        thing.__init__ = _with_parameters(init, parameters, defaults, thing)
+        thing.__init__ = _with_parameters(init, parameters, defaults, names or {}, thing)
         _undo.append(lambda: setattr(thing, "__init__", init) if own else delattr(thing, "__init__"))
     else:
-        adapted = _with_parameters(thing, parameters, defaults, None)
+        adapted = _with_parameters(thing, parameters, defaults, names or {}, None)
         for module, name in map(_place, (path, *also)):
             setattr(module, name, adapted)
             _undo.append(functools.partial(setattr, module, name, thing))
@@ -102,7 +105,7 @@ def _place(path: str):
     return importlib.import_module(f"gpukeras.{room}" if room else "gpukeras"), name
 
 
-def _with_parameters(call, parameters, defaults, cls):
+def _with_parameters(call, parameters, defaults, names, cls):
     """Return ``call`` with parameters in another order and with other defaults.
 
     Parameters
@@ -124,14 +127,16 @@ def _with_parameters(call, parameters, defaults, cls):
         if len(given) > len(order):
             raise TypeError(
                 f"{call.__qualname__.removesuffix('.__init__')} takes {len(order)} arguments by position in "
-                f"era {_era!r} ({', '.join(order)}), came {len(given)}"
+                f"era {config.era()!r} ({', '.join(order)}), came {len(given)}"
             )
         for name, value in zip(order, given):
             if name in kwargs:
                 raise TypeError(f"{call.__qualname__}: {name!r} is given twice, by position and by keyword")
             kwargs[name] = value
-        for name, value in defaults.items():
-            kwargs.setdefault(name, value)
+        kwargs = {names.get(name, name): value for name, value in kwargs.items()}
+        old_names = getattr(call, "old_names", {})  # of Keras 1
+        taken = {old_names.get(name, name) for name in kwargs}
+        kwargs |= {name: value for name, value in defaults.items() if name not in taken}
         return call(self, **kwargs) if cls is not None else call(**kwargs)
 
     adapted.__signature__ = _signature(parameters, cls)  # type: ignore[attr-defined]
@@ -154,16 +159,33 @@ def _signature(parameters, cls):
     return inspect.Signature([*shown, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
+def _replace(module, name: str, thing) -> None:
+    """Let a module's name stand for something else while the era lasts."""
+    before = getattr(module, name)
+    setattr(module, name, thing)
+    _undo.append(lambda: setattr(module, name, before))
+
+
 def _old_activations() -> None:
     """Let ``hard_sigmoid`` be ``max(0, min(1, 0.2 x + 0.5))``, as it was before Keras 3."""
     from gpukeras import activations, ops
 
-    today = activations.hard_sigmoid
-    activations.hard_sigmoid = ops.hard_sigmoid_keras2
-    take_back = activations.ACTIVATIONS.replace("hard_sigmoid", ops.hard_sigmoid_keras2)
+    _replace(activations, "hard_sigmoid", ops.hard_sigmoid_keras2)
+    _undo.append(activations.ACTIVATIONS.replace("hard_sigmoid", ops.hard_sigmoid_keras2))
 
-    def undo():
-        activations.hard_sigmoid = today
-        take_back()
 
-    _undo.append(undo)
+def _old_accuracies() -> None:
+    """Let accuracies be one number a sample where they were, or the mean over the batch."""
+    from gpukeras import metrics, ops
+
+    def averaged(function, axis):
+        @functools.wraps(function)
+        def found(*args, **kwargs):
+            return ops.mean(function(*args, **kwargs), axis=axis)
+
+        return found
+
+    _replace(metrics, "binary_accuracy", averaged(metrics.binary_accuracy, -1))
+    if config.era() == "keras224":
+        for name in ("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"):
+            _replace(metrics, name, averaged(getattr(metrics, name), None))

@@ -99,6 +99,7 @@ def old_names(*sizes: str, **renamed: str) -> Callable:
                     raise TypeError(f"{what}: {twice[0]!r} is given twice, by position and by keyword")
             init(self, *args, **kwargs)
 
+        wrapped.old_names = renamed  # type: ignore[attr-defined]  # so that eras know what is given by them
         return wrapped
 
     return decorate

@@ -86,7 +86,13 @@ class ConvRNN2D(_ConvRNN):
         self.input_spec = InputSpec(ndim=5)
 
     get_config = RNN.get_config
-    from_config = classmethod(RNN.from_config.__func__)  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        from gpukeras import layers
+
+        config = dict(config)
+        return cls(layers.deserialize(config.pop("cell"), custom_objects), **config)
 
 
 class ConvLSTM(_ConvRNN):

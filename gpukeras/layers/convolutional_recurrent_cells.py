@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from gpukeras import activations, config, ops
 from gpukeras.backends import window_shapes
-from gpukeras.layers.recurrent_cells import LSTMCell, _activate, _Cell, as_keras2, with_keras2_names
+from gpukeras.layers.recurrent_cells import (
+    _activate,
+    _Cell,
+    as_keras2,
+    with_forget_bias,
+    with_keras2_names,
+)
 
 
 class ConvLSTMCell(_Cell):
@@ -38,7 +44,6 @@ class ConvLSTMCell(_Cell):
         "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
         *(name for name in _Cell._config_names if name not in ("units", "reset_after")),
     )
-    _first_bias = LSTMCell._first_bias
 
     def __init__(
         self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
@@ -99,19 +104,23 @@ class ConvLSTMCell(_Cell):
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                shape=(width,), name="bias", initializer=self._first_bias(),
+                shape=(width,), name="bias", initializer=with_forget_bias(self),
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )
 
-    def get_initial_state(self, batch_size=None):
-        """Return zeros for the states of ``batch_size`` samples; the cell must be built."""
+    def get_initial_state(self, batch_size=None, inputs=None, dtype=None):
+        """Return zeros for the states: of ``batch_size`` samples if the cell is built, or for ``inputs``."""
+        inputs = batch_size if hasattr(batch_size, "shape") and len(batch_size.shape) > 1 else inputs
+        dtype = dtype or self.compute_dtype
+        if inputs is not None:
+            return [ops.zeros(step_output(self, inputs.shape), dtype=dtype) for _ in range(2)]
         if self.sizes is None or None in self.sizes:
             raise ValueError(
                 f"layer {self.name!r}: the sizes of its states are not known ({self.sizes}); build it for "
                 "inputs of known sizes, or pass initial_state"
             )
         shape = window_shapes.join_format(batch_size, self.sizes, self.filters, self.data_format)
-        return [ops.zeros(shape, dtype=self.compute_dtype) for _ in range(2)]
+        return [ops.zeros(shape, dtype=dtype) for _ in range(2)]
 
     def input_conv(self, x, w, b=None, padding="valid"):
         """Convolve one step of the inputs."""

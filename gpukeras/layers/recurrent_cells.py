@@ -86,7 +86,7 @@ class _Cell(Layer, DropoutRNNCell):
     """
 
     gates = 1
-    _config_names = (
+    _config_names: tuple[str, ...] = (
         "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer",
         "recurrent_initializer", "bias_initializer", "unit_forget_bias", "kernel_regularizer",
         "recurrent_regularizer", "bias_regularizer", "kernel_constraint", "recurrent_constraint",
@@ -362,16 +362,7 @@ class LSTMCell(_Cell):
         self.state_size = [self.units, self.units]
 
     def _first_bias(self):
-        if not self.unit_forget_bias:
-            return self.bias_initializer
-
-        def initializer(shape, dtype=None):
-            units = self.units
-            rest = [self.bias_initializer((n,), dtype=dtype) for n in (units, 2 * units)]
-            rest = [x.numpy() if isinstance(x, Tensor) else np.asarray(x) for x in rest]
-            return np.concatenate([rest[0], np.ones(units, rest[0].dtype), rest[1]])
-
-        return initializer
+        return with_forget_bias(self)
 
     def call(self, inputs, states, training=False):
         h, c = states
@@ -383,6 +374,22 @@ class LSTMCell(_Cell):
         c = gate(f) * c + gate(i) * _activate(self.activation, g)
         h = gate(o) * _activate(self.activation, c)
         return h, [h, c]
+
+
+def with_forget_bias(cell, before: int = 1, behind: int = 2):
+    """Return the initializer of an LSTM's bias, with ones for the forget gate where the cell wants that.
+
+    ``before`` and ``behind`` it there are so many times ``units`` numbers.
+    """
+    if not cell.unit_forget_bias:
+        return cell.bias_initializer
+
+    def initializer(shape, dtype=None):
+        rest = [cell.bias_initializer((n * cell.units,), dtype=dtype) for n in (before, behind)]
+        rest = [x.numpy() if isinstance(x, Tensor) else np.asarray(x) for x in rest]
+        return np.concatenate([rest[0], np.ones(cell.units, rest[0].dtype), rest[1]])
+
+    return initializer
 
 
 def _activate(function, x):

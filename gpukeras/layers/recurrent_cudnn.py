@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from gpukeras import ops
-from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell
+from gpukeras.layers.recurrent_cells import GRUCell, LSTMCell, with_forget_bias
 from gpukeras.layers.recurrent_fused import _Fused, _of_cell
-from gpukeras.tensor import Tensor, Variable
 
 _WRITTEN = (
     "units", "kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias",
@@ -87,41 +86,34 @@ def _turned(xp, weights, gates: int, to_cudnn: bool):
     return xp.reshape(xp.transpose(each, (1, 0, 2)), (inner, width))
 
 
-class _CuDNNCell:
-    """What makes a cell's weights those of NVIDIA's library; a base before ``GRUCell`` or ``LSTMCell``."""
+def _step_weights(cell) -> tuple:
+    """Return the weights of a CuDNN cell as those of ``GRUCell`` or ``LSTMCell``."""
+    kernel, recurrent = (_turned(ops, w, cell.gates, False) for w in (cell.kernel, cell.recurrent_kernel))
+    bias = ops.reshape(cell.bias, (2, -1))
+    return kernel, recurrent, ops.sum(bias, axis=0) if cell.gates == 4 else bias
 
-    gates: int
-    units: int
-    kernel: Variable
-    recurrent_kernel: Variable
-    bias: Variable
+
+class _CuDNNGRUCell(GRUCell):
+    """Weights: bias of the inputs, then of the state; gates z, r, h."""
 
     def _bias_shape(self, width):
         return (2 * width,)
 
     def step_weights(self):
-        kernel, recurrent = (_turned(ops, w, self.gates, False) for w in (self.kernel, self.recurrent_kernel))
-        bias = ops.reshape(self.bias, (2, -1))
-        return kernel, recurrent, ops.sum(bias, axis=0) if self.gates == 4 else bias
+        return _step_weights(self)
 
 
-class _CuDNNGRUCell(_CuDNNCell, GRUCell):
-    """Weights: bias of the inputs, then of the state; gates z, r, h."""
-
-
-class _CuDNNLSTMCell(_CuDNNCell, LSTMCell):
+class _CuDNNLSTMCell(LSTMCell):
     """Weights: bias of the inputs, then of the state; gates i, f, c, o."""
 
+    def _bias_shape(self, width):
+        return (2 * width,)
+
     def _first_bias(self):
-        if not self.unit_forget_bias:
-            return self.bias_initializer
+        return with_forget_bias(self, 5, 2)  # the ones are in that of the state
 
-        def initializer(shape, dtype=None):
-            parts = [self.bias_initializer((n * self.units,), dtype=dtype) for n in (5, 2)]
-            parts = [x.numpy() if isinstance(x, Tensor) else np.asarray(x) for x in parts]
-            return np.concatenate([parts[0], np.ones(self.units, parts[0].dtype), parts[1]])
-
-        return initializer
+    def step_weights(self):
+        return _step_weights(self)
 
 
 class _CuDNN(_Fused):

@@ -160,6 +160,8 @@ def _cudnn_choice(use_cudnn):
 
 def _cell_options(kwargs: dict) -> dict:
     """Arguments that a layer shares with its cell; ``implementation`` belongs to the cell alone."""
+    if kwargs.pop("return_runtime", False):
+        raise NotImplementedError("return_runtime=True is not supported: it told what TensorFlow ran on")
     return {
         "dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True),
         "implementation": kwargs.pop("implementation", 2),

@@ -48,7 +48,7 @@ class Recurrent(Layer):
         self.unroll = unroll
         self.implementation = implementation
         self.supports_masking = True
-        self.input_spec = [InputSpec(ndim=3)]
+        self.input_spec = [InputSpec(ndim=3)]  # type: ignore[assignment]  # a list, which subclasses change
         self.state_spec = None
         self.dropout = 0
         self.recurrent_dropout = 0
@@ -198,7 +198,7 @@ class ConvRecurrent2D(Recurrent):
         self.padding = str(padding).lower()
         self.data_format = config.standardize_data_format(data_format)
         self.dilation_rate = window_shapes.per_axis(dilation_rate, 2, "dilation_rate")
-        self.input_spec = [InputSpec(ndim=5)]
+        self.input_spec = [InputSpec(ndim=5)]  # type: ignore[assignment]
 
     def _state_shape(self, input_shape):
         step = (input_shape[0], *input_shape[2:])

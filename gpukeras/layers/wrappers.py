@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import lazy, ops, tree
+from gpukeras import config, lazy, ops, tree
 from gpukeras.layers.call_spec import call_spec, is_numbers, is_shape
 from gpukeras.layers.layer import Layer
 from gpukeras.layers.recurrent_states import build_inside, takes
@@ -136,7 +136,8 @@ class Bidirectional(Layer):
     -----
     With ``return_state`` the states of the forward layer come before those of the backward layer, and
     ``initial_state`` takes them in that order; ``constants`` go to both. Initial states and constants may
-    also stand behind the input in a list. With ``return_sequences``, masked steps give zeros.
+    also stand behind the input in a list. With ``return_sequences``, masked steps give zeros; in the eras of
+    standalone Keras 2 (``compat.set_era``) they repeat the output before.
 
     Examples
     --------
@@ -161,9 +162,10 @@ class Bidirectional(Layer):
         if backward_layer is None:
             self.backward_layer = _copy(layer, "backward_", go_backwards=True)
         self._check_pair()
-        for one in (self.forward_layer, self.backward_layer):
-            if hasattr(one, "zero_output_for_mask"):
-                one.zero_output_for_mask = one.return_sequences
+        if not config.standalone_era():  # there masked steps repeat the output before them
+            for one in (self.forward_layer, self.backward_layer):
+                if hasattr(one, "zero_output_for_mask"):
+                    one.zero_output_for_mask = one.return_sequences
         self.merge_mode = merge_mode
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences
@@ -292,8 +294,8 @@ class Bidirectional(Layer):
             "layer": saving.serialize_keras_object(self.forward_layer),
             "backward_layer": saving.serialize_keras_object(self.backward_layer),
         }
-        for config in inner.values():
-            config.pop("build_config", None)  # the layers are copied when read, and built by this one
+        for written in inner.values():
+            written.pop("build_config", None)  # the layers are copied when read, and built by this one
         return super().get_config() | {"merge_mode": self.merge_mode} | inner
 
     @classmethod

@@ -6,7 +6,7 @@ from support.checks import tensor_here
 from support.layer_checks import check_layer
 
 import gpukeras as keras
-from gpukeras import autograd, layers, ops, tree
+from gpukeras import activations, autograd, compat, layers, ops, tree
 from gpukeras.layers import recurrent_cudnn
 
 N, T, D, U = 3, 4, 2, 5
@@ -282,6 +282,22 @@ def test_initial_states_as_both_eras_ask_for_them():
     assert cell.get_initial_state(batch_size=2, dtype="float64")[0].dtype == "float64"
 
 
+def test_masked_steps_both_ways():
+    """Standalone Keras 2 repeated outputs, later ones put zeros there."""
+    x, mask = _data(), np.array([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]], bool)
+    found = {}
+    for era in ("keras2", "tfkeras2"):
+        with compat.era_scope(era):
+            layer = layers.Bidirectional(layers.SimpleRNN(U, return_sequences=True))
+        layer(x)
+        _randomize(layer)
+        found[era] = layer(x, mask=mask).numpy()
+    np.testing.assert_array_equal(found["tfkeras2"][~mask], 0.0)
+    np.testing.assert_array_equal(found["keras2"][0, 2, :U], found["keras2"][0, 1, :U])
+    np.testing.assert_array_equal(found["keras2"][0, 2, U:], found["keras2"][0, 3, U:])
+    np.testing.assert_array_equal(found["keras2"][mask], found["tfkeras2"][mask])
+
+
 # ---- keywords of Keras 1 ---------------------------------------------------------------------------------
 def test_old_keywords():
     layer = layers.GRU(output_dim=U, init="zeros", inner_init="ones", inner_activation="hard_sigmoid",
@@ -294,6 +310,10 @@ def test_old_keywords():
                               dim_ordering="th", bias=False)
     assert (layer.kernel_size, layer.padding, layer.strides) == ((3, 2), "same", (1, 2))
     assert (layer.data_format, layer.use_bias) == ("channels_first", False)
+    with compat.era_scope("keras2"):
+        assert layers.LSTM(output_dim=U, inner_activation="tanh").recurrent_activation is activations.tanh
+    with pytest.raises(NotImplementedError, match="return_runtime"):
+        layers.LSTM(U, return_runtime=True)
     with pytest.raises(ValueError, match="implementation must be 0, 1 or 2"):
         layers.LSTM(U, implementation=3)
 

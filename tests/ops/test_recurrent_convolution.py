@@ -1,13 +1,17 @@
 """The fused ConvLSTM against plain float64 loops and finite differences."""
 
+import functools
+import importlib
 import itertools
 
 import numpy as np
 import pytest
 from support.checks import check_op, tensor_here
+from support.fake_device import emulated, forbid_waiting
 
 from gpukeras import autograd, ops
 from gpukeras.ops.recurrent_convolution import conv_lstm
+from gpukeras.tensor import Tensor
 
 N, T, C, F = 2, 3, 2, 3
 PLAIN = {
@@ -155,3 +159,27 @@ def test_errors_say_what_is_wrong():
         dx = tape.gradient(y, x)
     with pytest.raises(NotImplementedError, match="unroll=True"):
         outer.gradient(dx, x)
+
+
+def test_a_step_on_a_gpu_is_one_launch_beside_its_convolution(monkeypatch):
+    """For float32; nothing waits for the device, and other types go the generic way."""
+    with emulated() as gpu:
+        step = importlib.import_module("gpukeras.kernels.recurrent_step")
+        launches = []
+        for name in ("forward", "backward"):
+            monkeypatch.setattr(step, name, functools.partial(_noted, launches, name, getattr(step, name)))
+        for dtype, count in (("float32", T), ("float64", 0)):
+            x, kernel, recurrent = (Tensor(gpu.asarray(a.astype(dtype))) for a in (
+                _draw(N, T, 4, 4, C), _draw(2, 2, C, 4 * F, seed=1), _draw(2, 2, F, 4 * F, seed=2)))
+            mask = Tensor(gpu.asarray(MASK))
+            with forbid_waiting(), autograd.GradientTape() as tape:
+                tape.watch([kernel, recurrent])
+                y = conv_lstm(x, None, None, kernel, recurrent, None, mask)[0]
+                tape.gradient(y, [kernel, recurrent])
+            assert launches == ["forward"] * count + ["backward"] * count
+            launches.clear()
+
+
+def _noted(launches, name, function, *args):
+    launches.append(name)
+    function(*args)
