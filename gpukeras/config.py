@@ -21,18 +21,31 @@ from gpukeras.dtype_policies import dtype_policy, set_dtype_policy
 from gpukeras.dtypes import floatx, set_floatx
 
 __all__ = [
-    "backend", "check_numerics", "device", "disable_interactive_logging", "dtype_policy",
-    "enable_interactive_logging", "epsilon", "explain", "floatx", "get_device", "get_threads",
-    "image_data_format", "is_interactive_logging_enabled", "numerics_checked", "set_device",
-    "set_dtype_policy", "set_epsilon", "set_floatx", "set_image_data_format", "set_tf32", "set_threads",
-    "set_winograd", "skip_zeros", "tf32", "winograd", "zeros_skipped",
+    "backend", "check_numerics", "device", "disable_flash_attention", "disable_interactive_logging",
+    "dtype_policy", "enable_flash_attention", "enable_interactive_logging", "epsilon", "era", "explain",
+    "floatx", "get_device", "get_threads", "image_data_format", "is_flash_attention_enabled",
+    "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
+    "set_floatx", "set_image_data_format", "set_tf32", "set_threads", "set_winograd", "skip_zeros",
+    "tf32", "winograd", "zeros_skipped",
 ]
 
 _epsilon = 1e-7
+_era = "keras3"
 _image_data_format = "channels_last"
 _interactive_logging = True
 _check_numerics = False
 _skip_zeros = True
+_flash_attention: bool | None = None
+
+
+def era() -> str:
+    """Return the era whose meanings count (``compat.set_era``): ``"keras3"`` unless changed."""
+    return _era
+
+
+def standalone_era() -> bool:
+    """Tell whether the era is that of standalone Keras 2."""
+    return _era in ("keras224", "keras231")
 
 
 def epsilon() -> float:
@@ -67,6 +80,23 @@ def standardize_data_format(data_format: str | None) -> str:
     if name not in ("channels_last", "channels_first"):
         raise ValueError(f"data_format must be 'channels_last' or 'channels_first', came {data_format!r}")
     return name
+
+
+def enable_flash_attention() -> None:
+    """Let attention choose how it computes (the default); here there is one way, with one result."""
+    global _flash_attention
+    _flash_attention = None
+
+
+def disable_flash_attention() -> None:
+    """Ask for attention without the algorithm of that name; see ``enable_flash_attention``."""
+    global _flash_attention
+    _flash_attention = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """Return ``False`` after ``disable_flash_attention``, else ``None``, as Keras does."""
+    return _flash_attention
 
 
 def set_device(device: str) -> str:
