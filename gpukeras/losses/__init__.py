@@ -90,13 +90,13 @@ def get(identifier):
     return LOSSES.get(identifier)
 
 
-def serialize(loss):
-    """Return a plain dictionary from which ``deserialize`` makes the loss again."""
-    return LOSSES.serialize(loss)
+def serialize(loss, use_legacy_format: bool = False):
+    """Return plain values from which ``deserialize`` makes the loss again; the legacy format is Keras 2's."""
+    return LOSSES.serialize(loss, use_legacy_format)
 
 
-def deserialize(name, custom_objects=None):
-    """Return the loss that ``serialize`` described; names work as well."""
+def deserialize(name, custom_objects=None, use_legacy_format: bool = False):
+    """Return the loss that ``serialize`` described; names, and the format of Keras 2, work as well."""
     return LOSSES.deserialize(name, custom_objects)
 
 

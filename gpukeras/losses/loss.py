@@ -27,6 +27,12 @@ class Reduction:
         """Return all names."""
         return cls.AUTO, cls.NONE, cls.SUM, cls.SUM_OVER_BATCH_SIZE
 
+    @classmethod
+    def validate(cls, key) -> None:
+        """Raise ``ValueError`` for anything but one of the names."""
+        if key not in cls.all():
+            raise ValueError(f"the reduction must be one of {cls.all()}, came {key!r}")
+
 
 class Loss:
     """Base of all losses: a subclass writes ``call(y_true, y_pred)``, one value per sample.
@@ -67,6 +73,7 @@ class Loss:
         self.reduction = standardize_reduction(reduction)
         self._dtype = dtype
         self._compute_dtype = None if dtype is None else dtype_policies.get(dtype).compute_dtype
+        self._era = config.era()
 
     @property
     def dtype(self) -> str:
@@ -100,7 +107,7 @@ class Loss:
         mask = combined_mask(getattr(y_pred, "_keras_mask", None), values._keras_mask)
         if sample_weight is None and mask is None:
             return reduce(values, None, self.reduction)
-        return reduce_weighted(values, sample_weight, mask, self.reduction)
+        return reduce_weighted(values, sample_weight, mask, self.reduction, self._era)
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
@@ -305,8 +312,12 @@ def reduce(values, weights, reduction):
     return ops.weighted_total(values, weights, mean=reduction != "sum")
 
 
-def reduce_weighted(values, sample_weight, mask, reduction):
-    """Reduce per-sample ``values`` with weights and a mask."""
+def reduce_weighted(values, sample_weight, mask, reduction, era="keras3"):
+    """Reduce per-sample ``values`` with weights and a mask.
+
+    The mean is over the values that the mask keeps. Keras 2.3 counted the others as well; Keras 2.2 took the
+    mean over what neither the mask nor a weight of zero takes out.
+    """
     weights = None if sample_weight is None else to_tensor(sample_weight, values.dtype, values)
     if mask is not None:
         mask = to_tensor(mask, values.dtype, values)
@@ -317,11 +328,14 @@ def reduce_weighted(values, sample_weight, mask, reduction):
                     f"{tuple(values.shape)}; a mask must cover the leading axes of the predictions"
                 )
             mask = ops.reshape(mask, mask.shape[:len(values.shape)])
-        if reduction in ("mean", "sum_over_batch_size"):  # the mean is over what the mask keeps
+        if reduction in ("mean", "sum_over_batch_size") and era != "keras231":
             mask = mask * (mask.size / (ops.sum(mask) + config.epsilon()))
         weights = _fit(mask, values) if weights is None else _fit(weights, values) * _fit(mask, values)
     else:
         weights = _fit(weights, values)
+    if era == "keras224" and sample_weight is not None and reduction != "sum":
+        given = to_tensor(sample_weight, values.dtype, values)
+        weights = ops.divide_no_nan(weights, ops.mean(ops.cast(ops.not_equal(given, 0), values.dtype)))
     return reduce(values, weights, reduction)
 
 

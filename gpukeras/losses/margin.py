@@ -92,7 +92,8 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     -----
     With similarities ``s`` the loss is ``log(1 + sum_n exp(gamma a_n (s_n - m)) sum_p exp(-gamma a_p (s_p -
     1 + m)))`` with ``a_p = max(1 + m - s_p, 0)``, ``a_n = max(s_n + m, 0)``, for pairs ``p`` of equal and
-    ``n`` of different labels.
+    ``n`` of different labels. It is 0 for a sample that nothing can be compared with; a mean over the batch
+    leaves such samples out.
 
     References
     ----------
@@ -113,7 +114,9 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     repel = ops.relu(s + margin)
     positive = ops.where(equal, (s - (1.0 - margin)) * attract * -float(gamma), -1e9)
     negative = ops.where(different, (s - margin) * repel * float(gamma), -1e9)
-    return ops.softplus(ops.logsumexp(positive, axis=1) + ops.logsumexp(negative, axis=1))
+    values = ops.softplus(ops.logsumexp(positive, axis=1) + ops.logsumexp(negative, axis=1))
+    values._keras_mask = ops.greater(values, 0)
+    return values
 
 
 # ---- classes --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from gpukeras.losses import (
     KLD, MAE, MAPE, MSE, MSLE, binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
-    categorical_focal_crossentropy, categorical_hinge, hinge, huber, kl_divergence,
+    categorical_focal_crossentropy, categorical_hinge, hinge, huber, kl_divergence, kld,
     kullback_leibler_divergence, log_cosh, logcosh, mae, mape, mean_absolute_error,
     mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error, mse, msle, poisson,
     sparse_categorical_crossentropy, squared_hinge,
@@ -21,8 +21,10 @@ from .accuracy import (
 from .confusion import (
     FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives,
 )
+from . import experimental
 from .curves import (
-    AUC, PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity,
+    AUC, PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SensitivitySpecificityBase,
+    SpecificityAtSensitivity,
 )
 from .from_losses import (
     BinaryCrossentropy, CategoricalCrossentropy, CategoricalHinge, Hinge, KLDivergence, LogCoshError,
@@ -33,10 +35,13 @@ from .fscore import F1Score, FBetaScore
 from .iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from .mean import Mean, MeanMetricWrapper, MeanRelativeError, MeanTensor, Sum
 from .metric import Metric
+from .older import PyMetric, Reduce, clone_metric, clone_metrics
 from .regression import (
     ConcordanceCorrelation, CosineSimilarity, PearsonCorrelation, R2Score, RootMeanSquaredError,
     concordance_correlation, cosine_similarity, pearson_correlation,
 )
+
+cosine = cosine_proximity = cosine_similarity  # Keras 2
 
 _CLASSES = (
     AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy,
@@ -44,7 +49,7 @@ _CLASSES = (
     FalseNegatives, FalsePositives, Hinge, IoU, KLDivergence, LogCoshError, Mean, MeanAbsoluteError,
     MeanAbsolutePercentageError, MeanIoU, MeanMetricWrapper, MeanRelativeError, MeanSquaredError,
     MeanSquaredLogarithmicError, MeanTensor, Metric, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Poisson,
-    Precision, PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
+    Precision, PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, Reduce, RootMeanSquaredError,
     SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
     SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, SquaredHinge, Sum, TopKCategoricalAccuracy,
     TrueNegatives, TruePositives,
@@ -88,11 +93,11 @@ def get(identifier):
     return METRICS.get(identifier)
 
 
-def serialize(metric):
-    """Return a metric as plain values."""
-    return METRICS.serialize(metric)
+def serialize(metric, use_legacy_format: bool = False):
+    """Return a metric as plain values; the legacy format is that of Keras 2."""
+    return METRICS.serialize(metric, use_legacy_format)
 
 
-def deserialize(config, custom_objects=None):
-    """Return the metric that ``serialize`` described."""
+def deserialize(config, custom_objects=None, use_legacy_format: bool = False):
+    """Return the metric that ``serialize`` described; both formats are told apart by themselves."""
     return METRICS.deserialize(config, custom_objects)

@@ -117,15 +117,27 @@ class AUC(CountingMetric):
             return Tensor(to_array(0.0, self.dtype))
         tp, fp, tn, fn = (getattr(self, name).array for name in self._kept)
         if self.curve == "PR" and self.summation_method == "interpolation":
-            areas = _interpolated(self.true_positives.backend.xp, tp, fp, fn)
-        else:
-            x, y = self._points(tp, fp, tn, fn)
-            xp = self.true_positives.backend.xp
-            heights = {
-                "interpolation": lambda: (y[:-1] + y[1:]) / 2, "minoring": lambda: xp.minimum(y[:-1], y[1:]),
-                "majoring": lambda: xp.maximum(y[:-1], y[1:]),
-            }[self.summation_method]()
-            areas = (x[:-1] - x[1:]) * heights
+            return self.interpolate_pr_auc()
+        x, y = self._points(tp, fp, tn, fn)
+        xp = self.true_positives.backend.xp
+        heights = {
+            "interpolation": lambda: (y[:-1] + y[1:]) / 2, "minoring": lambda: xp.minimum(y[:-1], y[1:]),
+            "majoring": lambda: xp.maximum(y[:-1], y[1:]),
+        }[self.summation_method]()
+        return self._mean_over_labels((x[:-1] - x[1:]) * heights)
+
+    def interpolate_pr_auc(self):
+        """Return the area below precision over recall, interpolated between thresholds as counts are.
+
+        References
+        ----------
+        Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006
+        """
+        tp, fp, _, fn = (getattr(self, name).array for name in self._kept)
+        return self._mean_over_labels(_interpolated(self.true_positives.backend.xp, tp, fp, fn))
+
+    def _mean_over_labels(self, areas):
+        """Return the sum over all stretches of the curve; with several labels their weighted mean."""
         total = areas.sum(axis=0)
         if not self.multi_label:
             return scalar_tensor(total)
@@ -175,8 +187,18 @@ def _interpolated(xp, tp, fp, fn):
     return ratio(slope * (dtp + intercept * xp.log(growth)), xp.maximum(tp[1:] + fn[1:], 0))
 
 
-class _RateAtRate(CountingMetric):
-    """Base of metrics that report the best of one rate where another is at least a given value."""
+class SensitivitySpecificityBase(CountingMetric):
+    """Base of metrics that report the best of one rate where another is at least a given value.
+
+    Parameters
+    ----------
+    value : float
+        That value, in [0, 1].
+    num_thresholds : int
+    class_id : int, optional
+    name : str, optional
+    dtype : str, optional
+    """
 
     _direction = "up"
     _given = ""  # name of the argument with that value
@@ -218,7 +240,7 @@ class _RateAtRate(CountingMetric):
         }
 
 
-class SensitivityAtSpecificity(_RateAtRate):
+class SensitivityAtSpecificity(SensitivitySpecificityBase):
     """Best sensitivity (recall) among thresholds where the specificity is at least the given one.
 
     Parameters
@@ -246,7 +268,7 @@ class SensitivityAtSpecificity(_RateAtRate):
         return ratio(tn, tn + fp), ratio(tp, tp + fn)
 
 
-class SpecificityAtSensitivity(_RateAtRate):
+class SpecificityAtSensitivity(SensitivitySpecificityBase):
     """Best specificity among thresholds where the sensitivity (recall) is at least the given one.
 
     Parameters
@@ -275,7 +297,7 @@ class SpecificityAtSensitivity(_RateAtRate):
         return ratio(tp, tp + fn), ratio(tn, tn + fp)
 
 
-class PrecisionAtRecall(_RateAtRate):
+class PrecisionAtRecall(SensitivitySpecificityBase):
     """Best precision among thresholds where the recall is at least the given one.
 
     Parameters
@@ -303,7 +325,7 @@ class PrecisionAtRecall(_RateAtRate):
         return ratio(tp, tp + fn), ratio(tp, tp + fp)
 
 
-class RecallAtPrecision(_RateAtRate):
+class RecallAtPrecision(SensitivitySpecificityBase):
     """Best recall among thresholds where the precision is at least the given one.
 
     Parameters

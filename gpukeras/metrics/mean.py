@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -206,6 +207,8 @@ class MeanTensor(Metric):
     def __init__(self, name="mean_tensor", dtype=None, shape=None):
         super().__init__(name=name, dtype=dtype)
         self.shape = None
+        self.total: Any = None
+        self.count: Any = None
         if shape is not None:
             self._build(tuple(shape))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpukeras import autograd, dtypes
 from gpukeras.symbolic import auto_name, to_snake_case
-from gpukeras.tensor import Tensor, Variable
+from gpukeras.tensor import Tensor, Variable, to_array
 
 
 class Metric:
@@ -113,10 +113,38 @@ class Metric:
 
     weights = variables
     non_trainable_weights = variables
+    non_trainable_variables = variables
+    stateful = True
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """No variables: what is measured is not trained."""
         return []
+
+    trainable_weights = trainable_variables
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the state as NumPy arrays."""
+        return [v.numpy() for v in self.variables]
+
+    def set_weights(self, weights) -> None:
+        """Set the state from a list as ``get_weights`` returns it."""
+        weights = list(weights)
+        if len(weights) != len(self.variables):
+            raise ValueError(
+                f"metric {self.name!r} has {len(self.variables)} state variables, {len(weights)} arrays came"
+            )
+        for variable, weight in zip(self.variables, weights):
+            variable.assign(weight)
+
+    def save_own_variables(self, store) -> None:
+        """Put the state into ``store``, a mapping from str to array."""
+        for i, value in enumerate(self.get_weights()):
+            store[str(i)] = value
+
+    def load_own_variables(self, store) -> None:
+        """Take the state from ``store``."""
+        self.set_weights([np.asarray(store[str(i)]) for i in range(len(store.keys()))])
 
     def reset_state(self) -> None:
         """Set the state to zero: the start of an epoch."""
@@ -149,6 +177,36 @@ class Metric:
         self._own("_variables")
         self.update_state(*args, **kwargs)
         return self.result()
+
+    # ---- values in, values out ---
+    def stateless_update_state(self, metric_variables, *args, **kwargs) -> list[Tensor]:
+        """Return the state after a batch, from the state before; the metric itself does not change."""
+        return self._with_state(metric_variables, lambda: self.update_state(*args, **kwargs))[1]
+
+    def stateless_result(self, metric_variables):
+        """Return the result of a state given as a list of tensors."""
+        return self._with_state(metric_variables, self.result)[0]
+
+    def stateless_reset_state(self) -> list[Tensor]:
+        """Return the state of the start."""
+        return self._with_state([v.value for v in self.variables], self.reset_state)[1]
+
+    def _with_state(self, values, function) -> tuple:
+        """Return what ``function`` returns, and the state that it leaves, from a state; nothing changes."""
+        variables = self.variables
+        if len(values) != len(variables):
+            raise ValueError(
+                f"metric {self.name!r} has {len(variables)} state variables, {len(values)} values came"
+            )
+        arrays = [v.array for v in variables]
+        try:
+            for variable, value in zip(variables, values):
+                own = to_array(value, variable.dtype, variable.backend)
+                variable.array = own.copy()
+            return function(), [Tensor(v.array) for v in variables]
+        finally:
+            for variable, array in zip(variables, arrays):
+                variable.array = array
 
     # ---- configuration -------------------------------------------------------------------------------
     def get_config(self) -> dict:

@@ -1,0 +1,5 @@
+"""``tf.keras.metrics.experimental``."""
+
+from .older import PyMetric
+
+__all__ = ["PyMetric"]
