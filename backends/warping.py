@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from . import threads
-from .device import Device
+from .indexing import IndexingMixin
 
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 _FAR = 2.0**30  # places are cut there: they become int32, and NaN must go somewhere
@@ -29,7 +29,7 @@ def working_type(kind: np.dtype) -> np.dtype:
     return np.dtype("float32") if kind.itemsize < 4 else np.dtype("float64")
 
 
-class WarpingMixin(Device):
+class WarpingMixin(IndexingMixin):
     """Methods for warping images."""
 
     def sample(self, x, sizes, places, order: int, mode: str, fill: float):

@@ -9,6 +9,7 @@ from gpukeras.tensor import Tensor
 
 RNG = np.random.default_rng(5)
 METHODS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+TF_METHODS = ("area", "gaussian", "mitchellcubic")  # of tf.keras alone
 
 
 def kernel(name, x):
@@ -19,6 +20,12 @@ def kernel(name, x):
         if x < 1:
             return 1.5 * x**3 - 2.5 * x**2 + 1
         return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+    if name == "gaussian":
+        return np.exp(-2 * x**2) if x < 1.5 else 0.0
+    if name == "mitchellcubic":
+        if x < 1:
+            return (21 * x**3 - 36 * x**2 + 16) / 18
+        return (-7 * x**3 + 36 * x**2 - 60 * x + 32) / 18 if x < 2 else 0.0
     radius = int(name[-1])
     if x == 0:
         return 1.0
@@ -32,6 +39,10 @@ def naive_axis(x, out, method, antialias):
     for i in range(out):
         if method == "nearest":
             y[i] = x[int(np.floor((i + 0.5) * size / out))]
+            continue
+        if method == "area":  # the mean of many points in the output pixel
+            points = (i + (np.arange(720720) + 0.5) / 720720) * size / out
+            y[i] = np.tensordot(np.bincount(points.astype(int), minlength=size) / 720720, x, 1)
             continue
         centre, width = (i + 0.5) * size / out - 0.5, max(1.0, size / out) if antialias else 1.0
         weights = [kernel(method, (j - centre) / width) for j in range(size)]
@@ -52,6 +63,13 @@ def naive_resize(x, size, interpolation="bilinear", antialias=False, data_format
 def test_resize(backend, method, size, antialias):
     check_op(ops.image.resize, [RNG.standard_normal((2, 4, 5, 3))], naive_resize,
              settings=(size, method, antialias))
+
+
+@pytest.mark.parametrize("method", TF_METHODS)
+def test_methods_of_tf_keras(backend, method):
+    for size, antialias in [((7, 3), False), ((2, 8), True)]:
+        check_op(ops.image.resize, [RNG.standard_normal((1, 4, 5, 2))], naive_resize,
+                 settings=(size, method, antialias), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["nearest", "bicubic"])
@@ -105,7 +123,7 @@ def test_empty_batch(backend):
 
 @pytest.mark.parametrize("settings, words", [
     (dict(size=(3,)), "height, width"), (dict(size=(3, 0)), "both positive"),
-    (dict(size=(3, 3), interpolation="area"), "interpolation must be one of"),
+    (dict(size=(3, 3), interpolation="spline"), "interpolation must be one of"),
     (dict(size=(3, 3), fill_mode="reflect"), "fill_mode"),
     (dict(size=(3, 3), data_format="HWC"), "data_format"),
     (dict(size=(3, 3), crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), "exclude each other"),
@@ -128,3 +146,47 @@ def test_as_keras(real_keras, method, settings):
         want = np.asarray(real_keras.ops.image.resize(x, size, interpolation=method, **settings))
         found = ops.image.resize(x, size, interpolation=method, **settings)
         np.testing.assert_allclose(found.numpy(), want, 1e-4, 1e-4, err_msg=f"{shape} to {size}")
+
+
+# ---- scale_and_translate ---------------------------------------------------------------------------------
+def naive_placed(x, output_shape, scale, shift, axes, method, antialias=True):
+    """Sum over all elements, one output element at a time."""
+    name = {"linear": "bilinear", "cubic": "bicubic"}.get(method, method)
+    for i, axis in enumerate(axes):
+        x = np.moveaxis(x, axis, 0)
+        y = np.zeros((output_shape[axis], *x.shape[1:]))
+        for k in range(len(y)):
+            at = (k + 0.5 - shift[i]) / scale[i] - 0.5
+            width = max(1.0, 1 / abs(scale[i])) if antialias else 1.0
+            weights = [kernel(name, (j - at) / width) for j in range(len(x))]
+            if -0.5 <= at <= len(x) - 0.5:
+                y[k] = sum(w * v for w, v in zip(weights, x)) / sum(weights)
+        x = np.moveaxis(y, 0, axis)
+    return x
+
+
+@pytest.mark.parametrize("method", ["linear", "cubic", "lanczos3", "lanczos5"])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_scale_and_translate(backend, method, antialias):
+    def f(x, scale, shift):
+        return ops.image.scale_and_translate(x, (2, 6, 3, 2), scale, shift, (1, -2), method, antialias)
+
+    check_op(f, [RNG.standard_normal((2, 4, 5, 2)), np.array([1.37, 0.46]), np.array([0.31, -0.22])],
+             lambda x, scale, shift: naive_placed(x, (2, 6, 3, 2), scale, shift, (1, 2), method, antialias),
+             rtol=2e-4, atol=2e-4, grad=False, dtypes=("float32",), symbolic=False)
+    matrix = (2, 4, 5, 2)
+    check_op(lambda x: f(x, [1.37, 0.46], [0.31, -0.22]), [RNG.standard_normal(matrix)],
+             lambda x: naive_placed(x, (2, 6, 3, 2), [1.37, 0.46], [0.31, -0.22], (1, 2), method, antialias),
+             rtol=2e-4, atol={"float32": 2e-4, "float64": 2e-5})
+
+
+def test_scale_and_translate_errors():
+    x = np.ones((2, 4))
+    for change, words in [
+        ({"method": "nearest"}, "method must be one of"), ({"output_shape": (3, 4)}, "output_shape"),
+        ({"scale": 2.0}, "one number for each"), ({"translation": [1.0, 2.0]}, "one number for each"),
+    ]:
+        settings = dict(output_shape=(2, 5), scale=[2.0], translation=[0.0], spatial_dims=(1,),
+                        method="linear") | change
+        with pytest.raises(ValueError, match=words):
+            ops.image.scale_and_translate(x, **settings)
