@@ -114,11 +114,14 @@ def get(identifier):
     return linear if identifier is None else ACTIVATIONS.get(identifier)
 
 
-def serialize(activation):
-    """Return the name of a built-in activation, or a configuration dictionary of anything else."""
-    return ACTIVATIONS.serialize(activation)
+def serialize(activation, use_legacy_format=False):
+    """Return the name of a built-in activation, or a configuration dictionary of anything else.
+
+    ``use_legacy_format``: in the form of Keras 2, where any function is its name.
+    """
+    return ACTIVATIONS.serialize(activation, use_legacy_format)
 
 
-def deserialize(config, custom_objects=None):
-    """Return the activation that ``serialize`` described."""
+def deserialize(config, custom_objects=None, use_legacy_format=False):
+    """Return the activation that ``serialize`` described, in whatever form."""
     return ACTIVATIONS.deserialize(config, custom_objects)

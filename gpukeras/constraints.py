@@ -127,6 +127,44 @@ class MinMaxNorm(Constraint):
         }
 
 
+class RadialConstraint(Constraint):
+    """Make the elements of a convolution's square window equal that are equally far from its middle.
+
+    Far counts in squares around the middle: the window is made of rings.
+
+    Notes
+    -----
+    For weights of shape (size, size, inputs, outputs), each pair of input and output by itself. A ring gets
+    the value of one element of the diagonal, the one that tf.keras takes: for an odd size the one before the
+    ring's own; for an even size that of the next ring, in the middle its own first one.
+
+    Examples
+    --------
+    >>> w = ops.reshape(ops.arange(16.0), (4, 4, 1, 1))
+    >>> ops.squeeze(RadialConstraint()(w)).numpy().tolist()[:2]
+    [[15.0, 15.0, 15.0, 15.0], [15.0, 5.0, 5.0, 15.0]]
+    """
+
+    def __call__(self, w):
+        w = ops.convert_to_tensor(w)
+        if len(w.shape) != 4 or w.shape[0] != w.shape[1]:
+            raise ValueError(
+                "RadialConstraint needs weights of shape (size, size, inputs, outputs), came "
+                f"{tuple(w.shape)}"
+            )
+        size = w.shape[0]
+        sources = [_ring_source(row, column, size) for row in range(size) for column in range(size)]
+        flat = ops.reshape(w, (size * size, *w.shape[2:]))
+        return ops.reshape(ops.take(flat, sources, axis=0), w.shape)
+
+
+def _ring_source(row: int, column: int, size: int) -> int:
+    """Return the place, in the flattened window, of the element whose value a place takes."""
+    ring = max(abs(2 * row - size + 1), abs(2 * column - size + 1)) // 2  # 0 is the middle
+    place = (size - 1) // 2 + ring + (-1 if size % 2 else ring > 0)
+    return max(place, 0) * (size + 1)
+
+
 def _norms(w, axis):
     axis = axis if isinstance(axis, int) else tuple(axis)
     return ops.sqrt(ops.sum(ops.square(w), axis=axis, keepdims=True))
@@ -137,11 +175,20 @@ max_norm = maxnorm = MaxNorm
 non_neg = nonneg = NonNeg
 unit_norm = unitnorm = UnitNorm
 min_max_norm = MinMaxNorm
+radial_constraint = RadialConstraint
 _REGISTRY = Registry(
     "constraint",
-    {cls.__name__: cls for cls in (Constraint, MaxNorm, NonNeg, UnitNorm, MinMaxNorm)},
+    {cls.__name__: cls for cls in (Constraint, MaxNorm, NonNeg, UnitNorm, MinMaxNorm, RadialConstraint)},
     {"maxnorm": "MaxNorm", "nonneg": "NonNeg", "unitnorm": "UnitNorm"},
 )
 get = _REGISTRY.get
-serialize = _REGISTRY.serialize
-deserialize = _REGISTRY.deserialize
+
+
+def serialize(constraint, use_legacy_format=False):
+    """Return a constraint as a dictionary of plain values; ``use_legacy_format``: in the form of Keras 2."""
+    return _REGISTRY.serialize(constraint, use_legacy_format)
+
+
+def deserialize(config, custom_objects=None, use_legacy_format=False):
+    """Return the constraint that ``serialize`` described, in whatever form."""
+    return _REGISTRY.deserialize(config, custom_objects)

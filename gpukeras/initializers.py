@@ -46,14 +46,14 @@ class Initializer(Configured):
 class Zeros(Initializer):
     """All zeros."""
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         return np.zeros(shape, dtypes.standardize_dtype(dtype))
 
 
 class Ones(Initializer):
     """All ones."""
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         return np.ones(shape, dtypes.standardize_dtype(dtype))
 
 
@@ -75,7 +75,7 @@ class Constant(Initializer):
     def __init__(self, value=0.0):
         self.value = value
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         value = np.asarray(self.value)
         try:
             return np.array(np.broadcast_to(value, shape), dtypes.standardize_dtype(dtype))
@@ -100,7 +100,7 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0):
         self.gain = gain
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         if len(shape) != 2:
             raise ValueError(f"Identity makes matrices only, came shape {tuple(shape)}")
         rows, columns = shape
@@ -201,7 +201,7 @@ class RandomNormal(_Random):
         self.mean = mean
         self.stddev = stddev
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         return _normal(self._generator(), shape, self.mean, self.stddev, dtype)
 
     def get_config(self):
@@ -211,7 +211,7 @@ class RandomNormal(_Random):
 class TruncatedNormal(RandomNormal):
     """Normal values, drawn again where they are more than two standard deviations from the mean."""
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         return _truncated_normal(self._generator(), shape, self.mean, self.stddev, dtype)
 
 
@@ -230,7 +230,7 @@ class RandomUniform(_Random):
         self.minval = minval
         self.maxval = maxval
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         if np.dtype(dtypes.standardize_dtype(dtype)).kind in "iu":
             return self._generator().integers(int(self.minval), int(self.maxval), shape).astype(dtype)
         return _uniform(self._generator(), shape, self.minval, self.maxval, dtype)
@@ -291,7 +291,7 @@ class VarianceScaling(_Random):
         self.input_axes = None if input_axes is None else list(input_axes)
         self.output_axes = None if output_axes is None else list(output_axes)
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
@@ -382,7 +382,7 @@ class Orthogonal(_Random):
         super().__init__(seed)
         self.gain = gain
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         if len(shape) < 2:
             raise ValueError(f"Orthogonal makes arrays of at least two axes, came shape {tuple(shape)}")
         rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -407,7 +407,7 @@ class STFT(Initializer):
     window : {"hann", "hamming", "boxcar"}, array_like or None
         Window over the frame.
     scaling : {"density", "spectrum"} or None
-        Divide by the window's root of summed squares, or by its sum.
+        Divide by the window's root of summed squares, or by its sum, where there is a window.
     periodic : bool
         Make the window one period of a periodic function.
 
@@ -433,16 +433,14 @@ class STFT(Initializer):
         self.scaling = scaling
         self.periodic = periodic
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape, dtype=None):
         frame, _, frequencies = shape
         wanted = dtypes.standardize_dtype(dtype)
         angle = 2 * np.pi / (2 * (frequencies - 1)) * np.outer(np.arange(frame), np.arange(frequencies))
         kernel = np.cos(angle) if self.side == "real" else -np.sin(angle)
         window = self._window(frame)
-        if self.scaling == "density":
-            window = window / np.sqrt(np.sum(window**2))
-        elif self.scaling == "spectrum":
-            window = window / np.sum(window)
+        if self.window is not None and self.scaling:
+            window = window / (np.sqrt(np.sum(window**2)) if self.scaling == "density" else np.sum(window))
         return (kernel * window[:, None])[:, None, :].astype(wanted)
 
     def _window(self, frame: int) -> np.ndarray:
@@ -504,8 +502,16 @@ _REGISTRY = Registry(
         "xavier_uniform": "GlorotUniform", "xavier_normal": "GlorotNormal",
     },
 )
-serialize = _REGISTRY.serialize
-deserialize = _REGISTRY.deserialize
+
+
+def serialize(initializer, use_legacy_format=False):
+    """Return an initializer as plain values; ``use_legacy_format``: in the form of Keras 2."""
+    return _REGISTRY.serialize(initializer, use_legacy_format)
+
+
+def deserialize(config, custom_objects=None, use_legacy_format=False):
+    """Return the initializer that ``serialize`` described, in whatever form."""
+    return _REGISTRY.deserialize(config, custom_objects)
 
 
 def get(identifier):

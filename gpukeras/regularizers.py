@@ -178,8 +178,16 @@ _REGISTRY = Registry(
     {cls.__name__: cls for cls in (Regularizer, L1, L2, L1L2, OrthogonalRegularizer)},
     {"l1_l2": "L1L2"},
 )
-serialize = _REGISTRY.serialize
-deserialize = _REGISTRY.deserialize
+
+
+def serialize(regularizer, use_legacy_format=False):
+    """Return a regularizer as a dictionary of plain values; ``use_legacy_format``: in the form of Keras 2."""
+    return _REGISTRY.serialize(regularizer, use_legacy_format)
+
+
+def deserialize(config, custom_objects=None, use_legacy_format=False):
+    """Return the regularizer that ``serialize`` described, in whatever form."""
+    return _REGISTRY.deserialize(config, custom_objects)
 
 
 def get(identifier):

@@ -93,3 +93,29 @@ def test_real_keras(real_keras):
         expected = np.asarray(theirs(real_keras.ops.convert_to_tensor(w)))
         assert np.allclose(ours(w).numpy(), expected, atol=1e-6)
         assert constraints.serialize(ours) == real_keras.constraints.serialize(theirs)
+
+
+@pytest.mark.parametrize("size, diagonal", [  # of each ring from the middle outward: what tf.keras takes
+    (1, [0]), (2, [0]), (3, [0, 1]), (4, [1, 3]), (5, [1, 2, 3]), (6, [2, 4, 5]), (7, [2, 3, 4, 5]),
+])
+def test_radial(backend, size, diagonal):
+    w = np.random.default_rng(0).normal(size=(size, size, 2, 3)).astype("float32")
+    expected = np.empty_like(w)
+    for i in range(size):
+        for j in range(size):
+            ring = int(max(abs(i - (size - 1) / 2), abs(j - (size - 1) / 2)))
+            expected[i, j] = w[diagonal[ring], diagonal[ring]]
+    constraint = constraints.get("radial_constraint")
+    np.testing.assert_array_equal(constraint(Variable(w)).numpy(), expected)
+
+
+def test_radial_needs_a_square_window():
+    for shape in ((3, 3), (3, 4, 1, 1)):
+        with pytest.raises(ValueError, match=r"\(size, size, inputs, outputs\), came"):
+            constraints.RadialConstraint()(np.zeros(shape, "float32"))
+
+
+def test_the_format_of_keras_2():
+    old = constraints.serialize(constraints.MaxNorm(3.0), use_legacy_format=True)
+    assert old == {"class_name": "MaxNorm", "config": {"max_value": 3.0, "axis": 0}}
+    assert constraints.deserialize(old, use_legacy_format=True).max_value == 3.0
