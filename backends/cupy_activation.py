@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from gpukeras.kernels import elementwise
 
+from .cupy_wide import wide
 from .dense import DenseMixin
 
 
 class CupyActivationMixin(DenseMixin):
-    """Kernels for float32 and float16; other types go the generic way."""
+    """Kernels for float32 and the halves; other types go the generic way."""
 
     def relu(self, x, out=None):
-        return self._activation(x, "relu", out) if _fits(x, out) else super().relu(x, out)
+        return self._activation(x, "relu", out) if _fits(x, out) else wide(super().relu, x, out=out)
 
     def relu_backward(self, dy, y):
         if dy.shape != y.shape or not elementwise.takes(y, dy):
-            return super().relu_backward(dy, y)
+            return wide(super().relu_backward, dy, y)
         return elementwise.activation_backward(dy, y, "relu")
 
     def sigmoid(self, x, out=None):
-        return self._activation(x, "sigmoid", out) if _fits(x, out) else super().sigmoid(x, out)
+        return self._activation(x, "sigmoid", out) if _fits(x, out) else wide(super().sigmoid, x, out=out)
 
     def activation_backward(self, dy, y, activation):
         if activation is None or dy.shape != y.shape or not elementwise.takes(y, dy):
-            return super().activation_backward(dy, y, activation)
+            return wide(super().activation_backward, dy, y, activation)
         return elementwise.activation_backward(dy, y, activation)
 
     def _activation(self, x, name, out):
@@ -41,7 +42,7 @@ class CupyActivationMixin(DenseMixin):
 
     def bias_activation(self, x, bias, activation=None, out=None):
         if not _fits(x, out) or bias.dtype != x.dtype:
-            return super().bias_activation(x, bias, activation, out)
+            return wide(super().bias_activation, x, bias, activation, out=out)
         return elementwise.bias_activation(x, bias, activation or "linear", out=out)
 
 

@@ -43,6 +43,7 @@ class CupyBackend(
     """
 
     xp = cupy
+    takes_bfloat16 = True
 
     def __init__(self, index: int = 0):
         check_version()

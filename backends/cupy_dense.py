@@ -6,21 +6,23 @@ import math
 
 from gpukeras.kernels import gemm
 
+from .cupy_wide import wide
 from .dense import DenseMixin
 
 
 class CupyDenseMixin(DenseMixin):
-    """Kernels for float32 and float16; other types go the generic way."""
+    """Kernels for float32 and the halves; other types go the generic way."""
 
     def dense_forward(self, x, kernel, bias, activation=None):
         if not gemm.takes(x, kernel, bias):
-            return super().dense_forward(x, kernel, bias, activation)
+            return wide(super().dense_forward, x, kernel, bias, activation)
         return gemm.multiply(x, kernel, bias=bias, activation=activation)
 
     def dense_backward(self, dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias, out=None):
         if not gemm.takes(dy, x, kernel, y if activation else None):
-            return super().dense_backward(
-                dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias, out
+            return wide(
+                super().dense_backward, dy, x, kernel, y, activation, need_dx, need_dkernel, need_dbias,
+                None if x.dtype.kind == "V" else out,
             )
         dz, sloped = dy, {"y": y, "activation": activation} if activation else {}
         both = need_dx and need_dkernel
@@ -36,21 +38,21 @@ class CupyDenseMixin(DenseMixin):
         return dx, dkernel, dbias
 
     def dense_product(self, x, kernel):
-        return gemm.multiply(x, kernel) if gemm.takes(x, kernel) else super().dense_product(x, kernel)
+        return gemm.multiply(x, kernel) if gemm.takes(x, kernel) else wide(super().dense_product, x, kernel)
 
     def dense_gradient(self, dz, kernel):
         if not gemm.takes(dz, kernel):
-            return super().dense_gradient(dz, kernel)
+            return wide(super().dense_gradient, dz, kernel)
         return gemm.multiply(dz, kernel, "nt")
 
     def dense_kernel_gradient(self, x, dz, out=None):
         if not gemm.takes(x, dz) or (out is not None and _fitting(out, x) is None):
-            return super().dense_kernel_gradient(x, dz, out)
+            return wide(super().dense_kernel_gradient, x, dz, out=out)
         return gemm.multiply(x, dz, "tn", out=out)
 
     def matmul(self, x, y):
         if x.ndim < 2 or y.ndim < 2 or not gemm.takes(x, y) or not _batches_fit(x, y):
-            return super().matmul(x, y)
+            return wide(super().matmul, x, y)
         (left, turned), (right, turned_right) = _in_memory(x), _in_memory(y)
         if turned and turned_right:  # there is no such kernel
             left, turned = self.xp.ascontiguousarray(x), False

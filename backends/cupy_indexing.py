@@ -6,6 +6,7 @@ import math
 
 from gpukeras.kernels import embedding, embedding_gradient
 
+from .cupy_wide import wide
 from .indexing import IndexingMixin
 
 
@@ -20,7 +21,7 @@ class CupyIndexingMixin(IndexingMixin):
 
     def scatter_add(self, target, key, values):
         # Atomic additions of floats come in any order; sorted by place they come in one.
-        if target.dtype.name not in ("float32", "float16") or not target.flags.c_contiguous:
+        if target.dtype.name not in embedding_gradient.TYPES or not target.flags.c_contiguous:
             super().scatter_add(target, key, values)
             return
         key = key[0] if type(key) is tuple and len(key) == 1 else key
@@ -38,9 +39,9 @@ class CupyIndexingMixin(IndexingMixin):
         embedding_gradient.add_rows(table, rows.reshape(-1), values, wrap=True)
 
     def scatter_rows(self, target, rows, values, reduction):
-        floats = target.dtype.name in ("float32", "float16") and values.dtype == target.dtype
+        floats = target.dtype.name in embedding_gradient.TYPES and values.dtype == target.dtype
         if reduction != "add" or not floats or not embedding_gradient.takes(target, rows, len(target)):
-            return super().scatter_rows(target, rows, values, reduction)
+            return wide(super().scatter_rows, target, rows, values, reduction)
         width = math.prod(target.shape[1:])
         table = self.xp.array(target, order="C").reshape(len(target), width)
         embedding_gradient.add_rows(table, rows, values.reshape(rows.size, width))

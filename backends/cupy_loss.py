@@ -5,11 +5,12 @@ from __future__ import annotations
 from gpukeras.kernels import softmax
 
 from .cupy_rows import CupyRowsMixin
+from .cupy_wide import wide
 from .loss import LossMixin
 
 
 class CupyLossMixin(CupyRowsMixin, LossMixin):
-    """Kernels for float32 and float16, computed in float32; other types go the generic way.
+    """Kernels for float32 and the halves, computed in float32; other types go the generic way.
 
     Of logits with a cross-entropy no softmax is kept: their gradient makes it again. A class number out of
     range gives NaN, as loss and as gradient of its row.
@@ -27,7 +28,7 @@ class CupyLossMixin(CupyRowsMixin, LossMixin):
     def softmax_backward(self, dy, y, axis=-1):
         rows = self._matrix(y, axis)
         if rows is None or dy.shape != y.shape:
-            return super().softmax_backward(dy, y, axis)
+            return wide(super().softmax_backward, dy, y, axis)
         return softmax.softmax_backward(dy.reshape(rows.shape), rows).reshape(y.shape)
 
     def _matrix(self, x, axis):

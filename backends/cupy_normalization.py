@@ -5,11 +5,12 @@ from __future__ import annotations
 from gpukeras.kernels import normalization
 
 from .cupy_rows import CupyRowsMixin
+from .cupy_wide import wide
 from .normalization import NormalizationMixin
 
 
 class CupyNormalizationMixin(CupyRowsMixin, NormalizationMixin):
-    """Kernels for float32 and float16, whose statistics are float32; other types go the generic way.
+    """Kernels for float32 and the halves, whose statistics are float32; other types go the generic way.
 
     For the gradient the input itself is kept, and statistics; no normalised copy of it.
     """
@@ -43,10 +44,10 @@ class CupyNormalizationMixin(CupyRowsMixin, NormalizationMixin):
 
     def affine_columns(self, x, scale, offset=None):
         if not normalization.takes(x, scale, offset):
-            return super().affine_columns(x, scale, offset)
+            return wide(super().affine_columns, x, scale, offset)
         return normalization.affine_columns(x, scale, offset)
 
 
 def _wide(x):
     """Return what no kernel takes as the generic version wants it."""
-    return x.astype("float32") if x.dtype == "float16" else x
+    return x.astype("float32") if x.dtype.name in ("float16", "bfloat16") else x

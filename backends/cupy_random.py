@@ -76,7 +76,7 @@ class Generator:
 
 
 class CupyRandomMixin(RandomMixin):
-    """Kernels for float32 and float16; other types and distributions go the generic way."""
+    """Kernels for float32 and the halves; other types and distributions go the generic way."""
 
     def new_generator(self, seed):
         words = np.random.SeedSequence(seed).generate_state(2, np.uint32)

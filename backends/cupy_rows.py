@@ -8,7 +8,7 @@ from .rows import RowsMixin
 
 
 class CupyRowsMixin(RowsMixin):
-    """Kernels for float32 and float16, which is summed in float32; other types go the generic way."""
+    """Kernels for float32 and the halves, which are summed in float32; other types go the generic way."""
 
     def row_max(self, x):
         if x.ndim != 2 or not reduction.takes(x.dtype, *x.shape, 1):

@@ -49,7 +49,7 @@ class IndexingMixin(Device):
 
     def _outside(self, dtype):
         """Return the value that marks an element read from outside, as a scalar of ``dtype``."""
-        if dtype.kind == "f":
+        if dtype.kind in "fV":  # V: bfloat16
             return dtype.type(np.nan)
         return dtype.type(np.iinfo(dtype).min if dtype.kind in "iu" else 0)
 
@@ -61,8 +61,8 @@ class IndexingMixin(Device):
         elif target.dtype == np.int64:  # two's complement: the same sum as unsigned
             self.xp.add.at(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
         else:
-            wide = target.astype(np.int32)
-            self.xp.add.at(wide, key, values.astype(np.int32))
+            wide = target.astype(np.float32 if target.dtype.kind == "V" else np.int32)
+            self.xp.add.at(wide, key, values.astype(wide.dtype))
             target[...] = wide.astype(target.dtype)
 
     def linear_rows(self, indices, sizes):

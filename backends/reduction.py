@@ -13,12 +13,12 @@ class ReductionMixin(Device):
     """Generic reductions over ``xp``."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
-        """Return the sum of a float array over sorted ``axes``, times ``scale``; float16 in float32."""
+        """Return the sum of a float array over sorted ``axes``, times ``scale``; halves in float32."""
         if not axes:
-            return x * (1 if scale is None else scale)
-        if x.dtype == np.float16:
+            return (x * (1 if scale is None else scale)).astype(x.dtype, copy=False)
+        if x.dtype.kind in "fV" and x.dtype.itemsize == 2:
             y = x.sum(axis=axes, keepdims=keepdims, dtype=np.float32)
-            return (y if scale is None else y * scale).astype(np.float16)
+            return (y if scale is None else y * scale).astype(x.dtype)
         y = x.sum(axis=axes, keepdims=keepdims)
         return y if scale is None else y * scale
 

@@ -1,5 +1,6 @@
 // What all kernels share: packs of neighbouring elements, arithmetic in float, loops over a grid.
 
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 // V neighbouring elements that are loaded and stored at once; their address must be a multiple of their size.
@@ -20,6 +21,7 @@ __device__ __forceinline__ void store(Element* to, const Pack<Element, Count>& p
 
 __device__ __forceinline__ float number(float x) { return x; }
 __device__ __forceinline__ float number(__half x) { return __half2float(x); }
+__device__ __forceinline__ float number(__nv_bfloat16 x) { return __bfloat162float(x); }
 
 template <typename Element>
 __device__ __forceinline__ Element element(float x);
@@ -27,6 +29,8 @@ template <>
 __device__ __forceinline__ float element<float>(float x) { return x; }
 template <>
 __device__ __forceinline__ __half element<__half>(float x) { return __float2half(x); }
+template <>
+__device__ __forceinline__ __nv_bfloat16 element<__nv_bfloat16>(float x) { return __float2bfloat16(x); }
 
 __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
 

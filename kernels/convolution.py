@@ -3,7 +3,7 @@
 Which kernel runs:
 
 - those of ``gemm`` (or cuBLAS) where every window is one element,
-- ``convolution_mma.cu`` and ``convolution_mma_kernel.cu``, on tensor cores, for float16 and, where TF32 is
+- ``convolution_mma.cu`` and ``convolution_mma_kernel.cu``, on tensor cores, for halves and, where TF32 is
   allowed (``precision``), for float32,
 - ``convolution.cu`` and ``convolution_kernel.cu`` where the channels of a group come in fours,
 - ``convolution_thin.cu`` and ``convolution_first.cu`` for few channels or filters, and other numbers of them,
@@ -38,10 +38,10 @@ MODULE = launch.Module("convolution.cu", structs={"Windows": windows.DTYPE})
 for _tile in TILES:
     MODULE.declare(
         "convolution_forward", "convolution_backward_data", M=_tile.rows, N=_tile.columns, R=_tile.down,
-        S=_tile.across, B=min(_tile.blocks, 4), T=("float", "__half") if _tile in HALF_TILES else "float",
+        S=_tile.across, B=min(_tile.blocks, 4), T=launch.FLOATS if _tile in HALF_TILES else "float",
         budget=launch.Budget(threads=_tile.threads),
     )
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}  # as in convolution.cuh
 MOST = 1 << 31  # elements: kernels count them in 32 bits
 PACK_BYTES = 16  # read at once

@@ -17,10 +17,10 @@ TAPS = 9  # of a thread of it
 BLOCKS = 16  # of it, for each multiprocessor
 MODULE.declare(
     "convolution_depthwise_forward", "convolution_depthwise_backward_data",
-    "convolution_depthwise_backward_kernel", T=("float", "__half"), V=(4, 1),
+    "convolution_depthwise_backward_kernel", T=launch.FLOATS, V=(4, 1),
     budget=launch.Budget(threads=THREADS),
 )
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 
 
 def forward(x, w, places, bias, activation: int):
@@ -36,8 +36,8 @@ def backward_data(dy, w, places, channels: int, bias, activation: int):
     dx = cupy.empty((len(dy), *places.size, channels), dy.dtype)
     many = dy.shape[-1] // channels
     _run(
-        "convolution_depthwise_backward_data", places.strides[-1], (dy, w, bias, dx), dx, places, channels, many,
-        activation,
+        "convolution_depthwise_backward_data", places.strides[-1], (dy, w, bias, dx), dx, places, channels,
+        many, activation,
     )
     return dx
 

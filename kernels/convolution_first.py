@@ -9,7 +9,7 @@ from .convolution_tiles import FIRST_TILES, Product, narrowest, plan
 
 MODULE = launch.Module("convolution_first.cu", structs={"Windows": windows.DTYPE})
 MODULE.declare(
-    "convolution_backward_first", T=("float", "__half"), N=tuple(t.columns for t in FIRST_TILES),
+    "convolution_backward_first", T=launch.FLOATS, N=tuple(t.columns for t in FIRST_TILES),
     budget=launch.Budget(threads=128),
 )
 

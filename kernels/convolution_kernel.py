@@ -11,7 +11,7 @@ MODULE = launch.Module("convolution_kernel.cu", structs={"Windows": windows.DTYP
 for _tile in TILES:
     MODULE.declare(
         "convolution_backward_kernel", M=_tile.rows, N=_tile.columns, R=_tile.down, S=_tile.across,
-        B=min(_tile.blocks, 4), T=("float", "__half") if _tile in HALF_TILES else "float",
+        B=min(_tile.blocks, 4), T=launch.FLOATS if _tile in HALF_TILES else "float",
         budget=launch.Budget(threads=_tile.threads),
     )
 

@@ -25,14 +25,6 @@ constexpr int ACROSS_M = M + PAD, ACROSS_N = N + PAD;
 // their packs in different orders.
 __device__ __forceinline__ int along(int row_of, int k) { return row_of * K + (k / V ^ row_of / 2 % (K / V)) * V; }
 
-// d += a b
-__device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-  if constexpr (sizeof(T) == 2)
-    multiply_half(d, a, b);
-  else
-    multiply_tf32(d, a, b);
-}
-
 template <int Count>
 __device__ __forceinline__ void rounded(unsigned (&bits)[Count]) {
   if constexpr (sizeof(T) == 4) {
@@ -105,7 +97,7 @@ __device__ __forceinline__ void multiply_slice(float (&sum)[R][S][4], const T* a
 #pragma unroll
       for (int c = 0; c < S; ++c) {
         const unsigned two[2] = {v[c / 2][c % 2 * 2], v[c / 2][c % 2 * 2 + 1]};
-        multiply(sum[r][c], u[A_ALONG ? 0 : r], two);
+        multiply_as<T>(sum[r][c], u[A_ALONG ? 0 : r], two);
       }
     }
   }

@@ -1,4 +1,4 @@
-"""Launch ``convolution_mma.cu``: products on tensor cores, float32 as TF32 or float16."""
+"""Launch ``convolution_mma.cu``: products on tensor cores, float32 as TF32, or halves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ STAGES = 3  # slices of K in shared memory
 SLICE = 64  # bytes of K in one
 PAD = 8  # elements
 OLDEST = 80  # compute capability times ten
-TYPES = ("float", "__half")
 MODULE = launch.Module("convolution_mma.cu", structs={"Windows": windows.DTYPE})
 
 
@@ -21,7 +20,7 @@ def shared_memory(tile: Tile) -> int:
 for _tile in MMA_TILES:
     MODULE.declare(
         "convolution_forward_mma", "convolution_backward_data_mma", M=_tile.rows, N=_tile.columns,
-        B=_tile.blocks, T=TYPES, budget=launch.Budget(
+        B=_tile.blocks, T=launch.FLOATS, budget=launch.Budget(
             threads=_tile.threads, shared=shared_memory(_tile), registers=168, occupancy=0.16, least=OLDEST
         ),
     )

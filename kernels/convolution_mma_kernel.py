@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import launch, windows
-from .convolution_mma import OLDEST, PAD, SLICE, STAGES, TYPES
+from .convolution_mma import OLDEST, PAD, SLICE, STAGES
 from .convolution_tiles import MMA_TILES, Plan, Product, Tile, plan
 
 MODULE = launch.Module("convolution_mma_kernel.cu", structs={"Windows": windows.DTYPE})
@@ -16,7 +16,7 @@ def shared_memory(tile: Tile) -> int:
 
 for _tile in MMA_TILES:
     MODULE.declare(
-        "convolution_backward_kernel_mma", M=_tile.rows, N=_tile.columns, B=_tile.blocks, T=TYPES,
+        "convolution_backward_kernel_mma", M=_tile.rows, N=_tile.columns, B=_tile.blocks, T=launch.FLOATS,
         budget=launch.Budget(
             threads=_tile.threads, shared=shared_memory(_tile), registers=168, occupancy=0.16, least=OLDEST
         ),

@@ -8,10 +8,10 @@ from . import launch
 
 MODULE = launch.Module("convolution_sums.cu")
 MODULE.declare(
-    "convolution_total", "convolution_backward_output", T=("float", "__half"), V=(4, 1),
+    "convolution_total", "convolution_backward_output", T=launch.FLOATS, V=(4, 1),
     budget=launch.Budget(threads=256),
 )
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 THREADS = 256  # of a block
 BLOCKS = 8  # for each multiprocessor
 TURNS = 4  # that a block takes at least

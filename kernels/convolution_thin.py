@@ -6,7 +6,7 @@ from . import launch, windows
 from .convolution_tiles import THIN_TILES, Plan, Product, narrowest, plan
 
 MODULE = launch.Module("convolution_thin.cu", structs={"Windows": windows.DTYPE})
-for _types, _tiles in (("float", THIN_TILES), ("__half", THIN_TILES[:3:2])):
+for _types, _tiles in (("float", THIN_TILES), (launch.HALVES, THIN_TILES[:3:2])):
     MODULE.declare(
         "convolution_forward_thin", "convolution_backward_data_thin", T=_types,
         N=tuple(t.columns for t in _tiles), V=(4, 1), budget=launch.Budget(threads=128),

@@ -19,7 +19,7 @@ import cupy
 
 from . import launch
 
-TYPES = {"float32": 0, "float16": 2}  # CUDA_R_32F, CUDA_R_16F
+TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF
 PLAIN, TURNED = 0, 1  # CUBLAS_OP_N, CUBLAS_OP_T
 COMPUTE_FLOAT, COMPUTE_TF32 = 68, 77  # CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32
 USUAL_MATH = 0  # CUBLAS_DEFAULT_MATH: what is computed in is asked for at each call
@@ -165,7 +165,7 @@ def multiply(a, b, kind: str = "nn", *, alpha: float = 1.0, out=None, tf32: bool
     ----------
     a : array, shape (M, K), turned (K, M), or with an axis of matrices before
     b : array, shape (K, N), turned (N, K), or with an axis of matrices before
-        Both contiguous, of float32 or float16.
+        Both contiguous, of float32 or a half.
     kind : {"nn", "nt", "tn", "tt"}
         Which operand lies turned in memory.
     alpha : float

@@ -17,7 +17,7 @@ LEVELS = 1 << 16  # of probabilities
 MODULE = launch.Module("dropout.cu")
 MODULE.declare(
     "random_words", "uniform", "normal", "dropout_factor", "dropout_forward", "dropout_backward",
-    T=("float", "__half"),
+    T=launch.FLOATS,
 )
 
 

@@ -17,8 +17,8 @@ THREADS = 256  # of a block
 BLOCKS = 32  # most of them for each multiprocessor: more work is done in turns
 PACK = 16  # bytes that a thread loads at once
 MODULE = launch.Module("elementwise.cu")
-MODULE.declare("activation_forward", "activation_backward", "bias_activation", T=("float", "__half"))
-TYPES = {"float32": "float", "float16": "__half"}
+MODULE.declare("activation_forward", "activation_backward", "bias_activation", T=launch.FLOATS)
+TYPES = launch.TYPES
 MOST_ROWS = 1 << 31  # counted in 32 bits
 
 # The kernels' number by name, and their settings a, b, c where they are always the same.

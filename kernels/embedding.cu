@@ -5,9 +5,7 @@ typedef USE_T T;  // a word
 
 __device__ __forceinline__ void fill_with(uint4& word, unsigned int bits) { word = make_uint4(bits, bits, bits, bits); }
 __device__ __forceinline__ void fill_with(unsigned int& word, unsigned int bits) { word = bits; }
-__device__ __forceinline__ void fill_with(__half& word, unsigned int bits) {
-  word = __ushort_as_half((unsigned short)bits);
-}
+__device__ __forceinline__ void fill_with(unsigned short& word, unsigned int bits) { word = (unsigned short)bits; }
 __device__ __forceinline__ void fill_with(unsigned char& word, unsigned int bits) { word = (unsigned char)bits; }
 
 // y[i] = table[number i], rows of ``words``; numbers are ``narrow`` or ``wide``, the other is null. ``wrap``:

@@ -11,15 +11,15 @@ from . import launch
 THREADS = 256  # of a block
 MODULE = launch.Module("embedding.cu")
 WORDS = {
-    16: ("uint4", "uint32"), 4: ("unsigned int", "uint32"), 2: ("__half", "float16"),
+    16: ("uint4", "uint32"), 4: ("unsigned int", "uint32"), 2: ("unsigned short", "uint16"),
     1: ("unsigned char", "uint8"),
 }
 MODULE.declare("gather_rows", T=tuple(word for word, _ in WORDS.values()))
 MOST_ROWS = 1 << 31  # gathered at once: counted in 32 bits
 # Bits of what is read from outside, four bytes of it: NaN, or the lowest number.
 OUTSIDE = {
-    "float32": 0x7FC00000, "float16": 0x7E007E00, "int32": 0x80000000, "int16": 0x80008000,
-    "int8": 0x80808080, "uint32": 0, "uint16": 0, "uint8": 0, "uint64": 0, "bool": 0,
+    "float32": 0x7FC00000, "float16": 0x7E007E00, "bfloat16": 0x7FC07FC0, "int32": 0x80000000,
+    "int16": 0x80008000, "int8": 0x80808080, "uint32": 0, "uint16": 0, "uint8": 0, "uint64": 0, "bool": 0,
 }
 
 

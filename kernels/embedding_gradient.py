@@ -18,9 +18,9 @@ WIDE = 128  # threads of a block that adds
 MODULE = launch.Module("embedding_gradient.cu")
 MODULE.declare(
     "number_keys", "digit_counts", "sort_digit", "sum_chunks", "join_chunks", "mean_rows",
-    T=("float", "__half")
+    T=launch.FLOATS,
 )
-MODULE.declare("digit_starts", T=("float", "__half"), budget=launch.Budget(threads=1024, registers=64))
+MODULE.declare("digit_starts", T=launch.FLOATS, budget=launch.Budget(threads=1024, registers=64))
 MOST = (1 << 31) - TILE  # numbers, and rows of a table
 
 

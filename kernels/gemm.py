@@ -16,7 +16,7 @@ import numpy as np
 
 from . import cublas, elementwise, launch, precision
 
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2, "sigmoid": 3}
 KINDS = {  # kernel: whether the left and the right operand lie along the sum
     "gemm_nn": (True, False), "gemm_nt": (True, True), "gemm_tn": (False, False),
@@ -88,13 +88,17 @@ class Tile(NamedTuple):
             return depth * (side + 4) * 4
         return depth * (side if along else side + 8) * itemsize
 
-    def defines(self, dtype) -> dict:
-        """Return what ``gemm.cu`` is compiled with."""
+    def defines(self, dtype: str) -> dict:
+        """Return what ``gemm.cu`` is compiled with, for operands of the dtype of that name."""
         return {
-            "T": TYPES[dtype.name], "TENSOR": int(self.tensor), "ROWS": self.rows, "COLUMNS": self.columns,
-            "DEPTH": self.depth_of(dtype.itemsize), "HEIGHT": self.height, "WIDTH": self.width,
+            "T": TYPES[dtype], "TENSOR": int(self.tensor), "ROWS": self.rows, "COLUMNS": self.columns,
+            "DEPTH": self.depth_of(_itemsize(dtype)), "HEIGHT": self.height, "WIDTH": self.width,
             "GROUPS": self.groups, "STAGES": self.stages, "BLOCKS": self.blocks,
         }
+
+
+def _itemsize(dtype: str) -> int:
+    return 4 if dtype == "float32" else 2
 
 
 PLAIN = (
@@ -110,12 +114,11 @@ MODULE = launch.Module("gemm.cu", structs={"Product": DTYPE})
 
 
 def _declare() -> None:
-    tiles = [(t, "float32") for t in PLAIN + TENSOR] + [(t, "float16") for t in PLAIN_HALVES + TENSOR]
-    for tile, name in tiles:
-        dtype = np.dtype(name)
+    tiles = [(t, name) for name in TYPES for t in (PLAIN if name == "float32" else PLAIN_HALVES) + TENSOR]
+    for tile, dtype in tiles:
         least = 80 if tile.tensor else 75
         for kernel in (*KINDS, "gemm_nt_slope", "gemm_tn_slope"):
-            shared = tile.shared(dtype.itemsize, kernel)
+            shared = tile.shared(_itemsize(dtype), kernel)
             budget = launch.Budget(tile.threads, shared, 65536 // tile.threads // tile.blocks, 0.12, least)
             MODULE.declare(kernel, budget=budget, **tile.defines(dtype))
         MODULE.declare("gemm_join", budget=launch.Budget(JOINING, least=least), **tile.defines(dtype))
@@ -179,7 +182,8 @@ def _uses_tensor_cores(itemsize: int) -> bool:
 
 # ---- our own kernels or cuBLAS ---------------------------------------------------------------------------
 ENGINES = ("auto", "own", "library")
-LEAST_WORK = {"float32": 1 << 27, "tf32": 1 << 26, "float16": 1 << 25}  # multiplications that cuBLAS is worth
+# Multiplications that cuBLAS is worth.
+LEAST_WORK = {"float32": 1 << 27, "tf32": 1 << 26, "float16": 1 << 25, "bfloat16": 1 << 25}
 LEAST_SIDE = 64  # of the result
 _engine = "auto"
 
@@ -197,6 +201,8 @@ def prefer(engine: str) -> None:
 def library_does(batch: int, m: int, n: int, k: int, dtype) -> bool:
     """Tell whether cuBLAS computes a product."""
     if _engine == "own" or not batch * m * n * k:
+        return False
+    if dtype.name == "bfloat16" and launch.capability() < 80:  # where the library has it for certain
         return False
     if _engine == "auto":
         kind = "tf32" if precision.tf32() and dtype.name == "float32" else dtype.name
@@ -300,7 +306,7 @@ def _launch(kind: str, found: Plan, arrays: tuple, sizes: tuple, activation, alp
     tile, splits = found.tile, found.splits
     scaled = y is not None
     name = f"gemm_{kind}{'_slope' if scaled else ''}"
-    defines = tile.defines(a.dtype)
+    defines = tile.defines(a.dtype.name)
     product = _packed(
         kind, sizes, found, a.ndim == 3, b.ndim == 3, _wide(kind, a, b, y, c), ACTIVATIONS[activation], alpha
     )

@@ -110,8 +110,8 @@ struct TensorCore {
         read_right(right, b, across * Width + j * 8, k);
 #pragma unroll
         for (int i = 0; i < Height / 16; ++i) {
-          multiply(sums[i][j], left[i], {right[0], right[1]});
-          multiply(sums[i][j + 1], left[i], {right[2], right[3]});
+          multiply_as<T>(sums[i][j], left[i], {right[0], right[1]});
+          multiply_as<T>(sums[i][j + 1], left[i], {right[2], right[3]});
         }
       }
     }
@@ -133,11 +133,6 @@ struct TensorCore {
   }
 
  private:
-  static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    if (Half) multiply_half(d, a, b);
-    else multiply_tf32(d, a, b);
-  }
-
   // Rows r to r + 15 of A, depths k to k + K - 1.
   __device__ __forceinline__ void read_left(unsigned (&to)[4], const T* a, int r, int k) const {
     if (ADepth) {
@@ -165,7 +160,8 @@ struct TensorCore {
   }
 
   static __device__ __forceinline__ unsigned bits(float x) { return __float_as_uint(x); }
-  static __device__ __forceinline__ unsigned bits(__half) { return 0; }  // never asked for
+  template <typename Halves>
+  static __device__ __forceinline__ unsigned bits(Halves) { return 0; }  // never asked for
 
   static __device__ __forceinline__ void round(unsigned (&values)[4]) {
     if (!Half) {

@@ -120,10 +120,12 @@ struct Tile {
   static __device__ __forceinline__ void copy_one(float* to, const float* from, bool inside) {
     copy_async<4>(to, from, inside ? 4 : 0);
   }
-  static __device__ __forceinline__ void copy_one(float* to, const __half* from, bool inside) {
+  template <typename Half>
+  static __device__ __forceinline__ void copy_one(float* to, const Half* from, bool inside) {
     *to = inside ? number(*from) : 0.f;
   }
-  static __device__ __forceinline__ void copy_one(__half* to, const __half* from, bool inside) {
-    *to = inside ? *from : element<__half>(0.f);
+  template <typename Half>
+  static __device__ __forceinline__ void copy_one(Half* to, const Half* from, bool inside) {
+    *to = inside ? *from : element<Half>(0.f);
   }
 };

@@ -1,7 +1,7 @@
 """The one road from Python to a ``.cu`` file: compile, keep, check, launch.
 
     MODULE = launch.Module("pooling.cu")
-    MODULE.declare("max_pool_forward", "max_pool_backward", T=("float", "__half"))
+    MODULE.declare("max_pool_forward", "max_pool_backward", T=FLOATS)
     MODULE.kernel("max_pool_forward", T="float")(grid, block, x, y, rows, columns)
 
 A file is compiled once for every set of defines and device, when a kernel of it is first asked for; CuPy
@@ -35,11 +35,15 @@ SCALARS = {
     "int": np.int32, "unsigned int": np.uint32, "unsigned": np.uint32, "long long": np.int64,
     "unsigned long long": np.uint64, "float": np.float32, "bool": np.bool_,
 }
+TYPES = {"float32": "float", "float16": "__half", "bfloat16": "__nv_bfloat16"}  # computed in float
+FLOATS = tuple(TYPES.values())
+HALVES = FLOATS[1:]
 ELEMENTS = {  # of arrays, by the type a pointer points to; vector types count as their elements
     "float": "float32", "float2": "float32", "float4": "float32", "__half": "float16", "__half2": "float16",
+    "__nv_bfloat16": "bfloat16",
     "int": "int32", "int4": "int32", "unsigned int": "uint32", "uint4": "uint32", "unsigned": "uint32",
-    "unsigned char": "uint8", "long long": "int64", "unsigned long long": "uint64", "bool": "bool",
-    "double": "float64",
+    "unsigned char": "uint8", "unsigned short": "uint16", "long long": "int64",
+    "unsigned long long": "uint64", "bool": "bool", "double": "float64",
 }
 _INCLUDE = re.compile(r'^[ \t]*#include[ \t]+"([\w.]+)"[ \t]*$', re.MULTILINE)
 _KERNEL = re.compile(

@@ -26,6 +26,7 @@
 //                               a[2] = A[g][t + 4]      a[3] = A[g + 8][t + 4]
 //     b (8 x 8):                b[0] = B[t][g]          b[1] = B[t + 4][g]
 #pragma once
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #ifdef EMULATED
@@ -116,6 +117,23 @@ __device__ __forceinline__ void multiply_tf32(float (&d)[4], const unsigned (&a)
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
+}
+
+// By the type of the factors; floats as tf32.
+template <typename T>
+__device__ __forceinline__ void multiply_as(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
+template <>
+__device__ __forceinline__ void multiply_as<float>(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  multiply_tf32(d, a, b);
+}
+template <>
+__device__ __forceinline__ void multiply_as<__half>(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  multiply_half(d, a, b);
+}
+template <>
+__device__ __forceinline__ void multiply_as<__nv_bfloat16>(float (&d)[4], const unsigned (&a)[4],
+                                                           const unsigned (&b)[2]) {
+  multiply_bfloat(d, a, b);
 }
 
 // The bits of the nearest float with ten bits of fraction, ties away from zero: products drop the rest.

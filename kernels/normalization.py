@@ -15,12 +15,12 @@ _BATCH = launch.Budget(threads=shapes.THREADS)
 _ROWS = launch.Budget(threads=shapes.WIDE)
 for _pack in (shapes.PACK, 1):
     MODULE.declare(
-        "layer_norm_forward", "layer_norm_backward", T=tuple(TYPES.values()), V=_pack,
+        "layer_norm_forward", "layer_norm_backward", T=launch.FLOATS, V=_pack,
         H=(shapes.HELD[_pack], 0), budget=_ROWS,
     )
     MODULE.declare(
         "batch_norm_moments", "batch_norm_small", "affine_columns", "batch_norm_sums", "batch_norm_backward",
-        "batch_norm_backward_small", "layer_norm_sums", T=tuple(TYPES.values()), V=_pack, H=0, budget=_BATCH,
+        "batch_norm_backward_small", "layer_norm_sums", T=launch.FLOATS, V=_pack, H=0, budget=_BATCH,
     )
 MODULE.declare("batch_norm_finish", "batch_norm_slopes", T="float", V=1, H=0, budget=_BATCH)
 JOINED = (shapes.WARP, 8)  # threads that join parts: along the columns, along the parts

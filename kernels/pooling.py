@@ -12,10 +12,10 @@ THREADS = 128  # of a block
 MODULE = launch.Module("pooling.cu", structs={"Windows": windows.DTYPE})
 MODULE.declare(
     "max_pool_forward", "max_pool_backward", "max_pool_select", "average_pool_forward",
-    "average_pool_backward", T=("float", "__half"), W=("unsigned char", "int"), V=(4, 1),
+    "average_pool_backward", T=launch.FLOATS, W=("unsigned char", "int"), V=(4, 1),
     budget=launch.Budget(threads=THREADS),
 )
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 BYTE = 256  # taps whose number fits into a byte
 MOST_ROWS = 1 << 31  # of all images: kernels count them in 32 bits
 

@@ -10,14 +10,14 @@ from . import reduction_shapes as shapes
 
 THREADS = shapes.THREADS
 MODULE = launch.Module("reduction.cu")
-TYPES = {"float32": "float", "float16": "__half"}
+TYPES = launch.TYPES
 _BUDGET = launch.Budget(threads=THREADS)
 MODULE.declare(
-    "reduce_rows", "reduce_columns", "reduce_middle", "count_classes", T=tuple(TYPES.values()),
+    "reduce_rows", "reduce_columns", "reduce_middle", "count_classes", T=launch.FLOATS,
     V=(shapes.PACK, 1), budget=_BUDGET,
 )
-MODULE.declare("finish_columns", T=tuple(TYPES.values()), V=1, budget=_BUDGET)
-MODULE.declare("count_binary", T=tuple(TYPES.values()), V=1, budget=_BUDGET)
+MODULE.declare("finish_columns", T=launch.FLOATS, V=1, budget=_BUDGET)
+MODULE.declare("count_binary", T=launch.FLOATS, V=1, budget=_BUDGET)
 MODULE.declare("add_counts", T="float", V=1, budget=_BUDGET)
 OPERATIONS = {"sum": 0, "max": 1, "min": 2}
 SHORT = 8  # rows up to which one thread reduces a column of a matrix alone

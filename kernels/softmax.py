@@ -16,17 +16,17 @@ _FLAT = launch.Budget(threads=shapes.THREADS)
 for _pack in (shapes.PACK, 1):
     MODULE.declare(
         "softmax_forward", "softmax_backward", "sparse_cross_entropy_forward", "dense_cross_entropy_forward",
-        T=tuple(TYPES.values()), V=_pack, H=(shapes.HELD[_pack], 0), budget=_ROWS,
+        T=launch.FLOATS, V=_pack, H=(shapes.HELD[_pack], 0), budget=_ROWS,
     )
     MODULE.declare(
         "sparse_cross_entropy_backward", "dense_cross_entropy_backward",
-        T=tuple(TYPES.values()), V=_pack, H=0, budget=_ROWS,
+        T=launch.FLOATS, V=_pack, H=0, budget=_ROWS,
     )
     MODULE.declare(
         "sigmoid_cross_entropy_forward", "sigmoid_cross_entropy_backward",
-        T=tuple(TYPES.values()), V=_pack, H=0, budget=_FLAT,
+        T=launch.FLOATS, V=_pack, H=0, budget=_FLAT,
     )
-MODULE.declare("picked_cross_entropy", T=tuple(TYPES.values()), V=1, H=0, budget=_FLAT)
+MODULE.declare("picked_cross_entropy", T=launch.FLOATS, V=1, H=0, budget=_FLAT)
 LONG = 1 << 16  # columns from which rows, where they are few, keep more than one block busy
 
 

@@ -7,6 +7,7 @@ import pytest
 from support import emulator
 from support.emulator import report
 from support.fake_device import emulated
+from support.halves import FLOATS, HALVES
 
 from gpukeras.backends.window_shapes import windows
 
@@ -102,7 +103,7 @@ def tf32(a):
 
 def close(gpu, found, expected, tolerance=2e-5):
     """Compare, relative to the largest number."""
-    found = gpu.to_numpy(found)
+    found = gpu.to_numpy(found).astype("float64")
     assert found.shape == expected.shape
     scale = np.abs(expected).max(initial=1)
     np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=tolerance)
@@ -263,30 +264,35 @@ def test_bias_gradient(gpu, modules, columns):
 
 
 # ---- half precision, tensor cores ------------------------------------------------------------------------
+ROUNDED = {"float16": 1e-3, "bfloat16": 4e-3}  # tolerances
+
+
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("channels, filters, groups", [
     (3, 5, 1), (12, 20, 1), (24, 24, 1), (8, 8, 8), (3, 6, 3),
 ])
 @pytest.mark.parametrize("chosen", CASES[4:9:2], ids=IDS[4:9:2])
-def test_halves(gpu, modules, chosen, channels, filters, groups):
-    Naive(case(*chosen), channels, filters, groups, dtype="float16").check(gpu, 1e-3)
+def test_halves(gpu, modules, chosen, channels, filters, groups, dtype):
+    Naive(case(*chosen), channels, filters, groups, dtype=dtype).check(gpu, ROUNDED[dtype])
 
 
-def test_halves_in_parts(gpu, modules, plans):
+@pytest.mark.parametrize("dtype", HALVES)
+def test_halves_in_parts(gpu, modules, plans, dtype):
     plans.force(parts=3)
     where = case((5, 5), (3, 3), (1, 1), "same", (1, 1))
     for channels, filters in ((3, 5), (12, 20), (8, 24)):
-        Naive(where, channels, filters, dtype="float16").check(gpu, 1e-3)
+        Naive(where, channels, filters, dtype=dtype).check(gpu, ROUNDED[dtype])
 
 
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("number", range(3))
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_tensor_cores(gpu, modules, plans, monkeypatch, dtype, number, parts):
     """Every tile of tensor cores, over its borders, and with sums in parts, some of them empty."""
     monkeypatch.setattr(modules.gemm.precision, "_tf32", True)
     plans.force(modules.tiles.MMA_TILES[number], parts)
     where = case((4, 5), (3, 1), (2, 1), "same", (1, 1))
-    settings, tolerance = ({"seen": tf32}, 1e-5) if dtype == "float32" else ({"dtype": dtype}, 1e-3)
+    settings, tolerance = ({"seen": tf32}, 1e-5) if dtype == "float32" else ({"dtype": dtype}, ROUNDED[dtype])
     Naive(where, 24, 72, images=4, **settings).check(gpu, tolerance)
     Naive(where, 48, 48, groups=2, images=1, **settings).check(gpu, tolerance, bias=False)
     assert set(plans.made) == {modules.tiles.MMA_TILES}
@@ -301,10 +307,11 @@ def test_tf32_is_asked_for(gpu, modules, monkeypatch):
     one.check(gpu, 2e-3)
 
 
-def test_before_tensor_cores(tier):
+@pytest.mark.parametrize("dtype", HALVES)
+def test_before_tensor_cores(tier, dtype):
     with emulated(tier=tier, compute_capability="75") as gpu:
-        one = Naive(case((4, 4), (3, 3), (1, 1), "same", (1, 1)), 16, 24, dtype="float16")
-        one.check(gpu, 1e-3)
+        one = Naive(case((4, 4), (3, 3), (1, 1), "same", (1, 1)), 16, 24, dtype=dtype)
+        one.check(gpu, ROUNDED[dtype])
 
 
 # ---- memory ----------------------------------------------------------------------------------------------

@@ -11,11 +11,14 @@ import types
 import numpy as np
 import pytest
 from support.fake_device import emulated
+from support.halves import FLOATS, HAS_BFLOAT16, needs_bfloat16
 
 RNG = np.random.default_rng(54)
 KINDS = ["nn", "nt", "tn", "tt"]
 HANDLE = 4711
 ELEMENTS = {0: np.dtype("float32"), 2: np.dtype("float16")}
+if HAS_BFLOAT16:
+    ELEMENTS[14] = np.dtype("bfloat16")
 
 
 class FakeLibrary:
@@ -51,7 +54,7 @@ class FakeLibrary:
     def _many(self, handle, op_a, op_b, m, n, k, alpha, a, a_type, a_line, a_step, b, b_type, b_line, b_step,
               beta, c, c_type, c_line, c_step, count, compute, algorithm):
         assert handle == HANDLE and algorithm == -1
-        assert {a_type, b_type, c_type} <= {0, 2} and a_type == b_type == c_type
+        assert {a_type, b_type, c_type} <= ELEMENTS.keys() and a_type == b_type == c_type
         self.compute = compute
         for i in range(count):
             left = matrix(a, a_type, a_step * i, a_line, (m, k) if op_a == 0 else (k, m))
@@ -103,7 +106,7 @@ def stored(gpu, x, letter):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("m, n, k", [(3, 4, 5), (1, 7, 2), (6, 1, 3), (2, 5, 1)])
 def test_rows_and_columns(library, kind, dtype, m, n, k):
     from gpukeras.kernels import cublas
@@ -158,6 +161,7 @@ def test_every_call_is_made_ready_first(library):
 
 @pytest.mark.parametrize("dtype, tf32, compute", [
     ("float32", False, 68), ("float32", True, 77), ("float16", False, 68), ("float16", True, 68),
+    pytest.param("bfloat16", True, 68, marks=needs_bfloat16),
 ])
 def test_arithmetic(library, dtype, tf32, compute):
     from gpukeras.kernels import cublas
@@ -188,6 +192,8 @@ def test_large_products_go_to_the_library(library):
     assert not gemm.library_does(1, 8, 1 << 20, 1024, float32)
     assert gemm.library_does(1, 512, 512, 128, float16) and not gemm.library_does(1, 512, 512, 128, float32)
     assert gemm.library_does(64, 128, 128, 128, float32)
+    if HAS_BFLOAT16:
+        assert gemm.library_does(1, 512, 512, 128, ELEMENTS[14])
     gemm.prefer("own")
     assert not gemm.library_does(1, 1024, 1024, 1024, float32)
     gemm.prefer("library")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from support.fake_device import emulated
+from support.halves import FLOATS
 
 RNG = np.random.default_rng(52)
 erf = np.vectorize(math.erf, otypes=[float])
@@ -48,7 +49,10 @@ FORMULAS = {  # name: formula, settings, kinks
     "tanh_shrink": (lambda x: x - np.tanh(x), (), ()),
     "threshold": (lambda x: np.where(x > 0.5, x, -2), (0.5, -2.0), (0.5,)),
 }
-TOLERANCE = {"float32": {"rtol": 2e-5, "atol": 2e-6}, "float16": {"rtol": 2e-3, "atol": 1e-3}}
+TOLERANCE = {
+    "float32": {"rtol": 2e-5, "atol": 2e-6}, "float16": {"rtol": 2e-3, "atol": 1e-3},
+    "bfloat16": {"rtol": 5e-3, "atol": 4e-3},
+}
 
 
 @pytest.fixture
@@ -71,12 +75,12 @@ def check(gpu, name, size, dtype):
     exact = x.astype(float)
     y = gpu.fused_activation(name, gpu.asarray(x), *settings)
     assert y.dtype == dtype
-    np.testing.assert_allclose(gpu.to_numpy(y), formula(exact), **TOLERANCE[dtype])
+    np.testing.assert_allclose(gpu.to_numpy(y).astype(float), formula(exact), **TOLERANCE[dtype])
     given = y if name in ("relu", "sigmoid", "tanh") else gpu.asarray(x)
     dx = gpu.fused_activation_backward(name, gpu.asarray(dy), given, *settings)
     slope = (formula(exact + 1e-5) - formula(exact - 1e-5)) / 2e-5
-    scale = {k: v * 20 if dtype == "float16" else v * 5 for k, v in TOLERANCE[dtype].items()}
-    np.testing.assert_allclose(gpu.to_numpy(dx), dy.astype(float) * slope, **scale)
+    scale = {k: v * 5 if dtype == "float32" else v * 20 for k, v in TOLERANCE[dtype].items()}
+    np.testing.assert_allclose(gpu.to_numpy(dx).astype(float), dy.astype(float) * slope, **scale)
 
 
 def test_all_activations_are_tested(gpu):
@@ -85,7 +89,7 @@ def test_all_activations_are_tested(gpu):
     assert FORMULAS.keys() == elementwise.ACTIVATIONS.keys()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", FORMULAS)
 def test_values_and_gradients(gpu, name, dtype):
     check(gpu, name, 137, dtype)
@@ -185,7 +189,7 @@ def test_no_gradient_passes_a_closed_rectifier(gpu):
     np.testing.assert_array_equal(gpu.to_numpy(dx), [0, 0, 0, 2])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(5, 8), (3, 7), (0, 4), (2, 3, 16), (1, 1)])
 @pytest.mark.parametrize("activation", [None, "relu", "tanh", "sigmoid"])
 def test_bias(gpu, shape, dtype, activation):

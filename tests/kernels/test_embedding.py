@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support.fake_device import emulated, forbid_waiting
+from support.halves import FLOATS
 
 RNG = np.random.default_rng(54)
 
@@ -47,7 +48,7 @@ def test_any_shape_of_numbers(gpu, shape):
     np.testing.assert_array_equal(gpu.to_numpy(found), table[rows])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("width", [3, 8])
 def test_rows_that_do_not_exist_are_nan(gpu, dtype, width):
     table = RNG.standard_normal((5, width)).astype(dtype)
@@ -74,7 +75,7 @@ def test_take_counts_from_the_end(gpu, dtype, outside):
     np.testing.assert_array_equal(gpu.to_numpy(gpu.take(turned, good, 0)), x.transpose(1, 0, 2)[[2, 0, -3]])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("dtype", [*FLOATS, "float64"])
 @pytest.mark.parametrize("width", [3, 8])
 def test_means(gpu, width, dtype):
     table = RNG.standard_normal((6, width)).astype(dtype)
@@ -82,8 +83,8 @@ def test_means(gpu, width, dtype):
     out = gpu.asarray(np.zeros((5, width), dtype))
     gpu.mean_rows(gpu.asarray(table), gpu.asarray(rows), out)
     expected = table[rows].astype(float).mean(1)
-    tolerance = (2e-3, 1e-3) if dtype == "float16" else (1e-5, 1e-6)
-    np.testing.assert_allclose(gpu.to_numpy(out), expected, *tolerance)
+    tolerance = {"float16": (2e-3, 1e-3), "bfloat16": (5e-3, 4e-3)}.get(dtype, (1e-5, 1e-6))
+    np.testing.assert_allclose(gpu.to_numpy(out).astype(float), expected, *tolerance)
 
 
 # ---- sorting ---------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_numbers_from_outside_come_last(gpu):
 
 
 # ---- gradients -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("n, count, width", [
     (0, 5, 3), (1, 5, 4), (31, 3, 1), (64, 1, 8), (100, 40, 5), (333, 4, 8), (700, 90, 3), (50, 3, 0),
 ])
@@ -132,8 +133,10 @@ def test_sums(gpu, n, count, width, dtype):
     rows, dy = RNG.integers(-1, count + 1, n), RNG.standard_normal((n, width)).astype(dtype)
     total = gpu.embedding_backward(gpu.asarray(dy), gpu.asarray(rows), count)
     assert total.dtype == dtype
-    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 2e-3, "atol": 2e-3}
-    np.testing.assert_allclose(gpu.to_numpy(total), naive_sums(dy.astype(float), rows, count), **tolerance)
+    tolerance = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 5e-3}[dtype]
+    tolerance = {"rtol": tolerance, "atol": tolerance}
+    expected = naive_sums(dy.astype(float), rows, count)
+    np.testing.assert_allclose(gpu.to_numpy(total).astype(float), expected, **tolerance)
 
 
 def test_sums_of_a_text(gpu):
@@ -173,7 +176,7 @@ def test_gradients_of_other_types(gpu):
 
 
 # ---- scattering ------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "int32"])
+@pytest.mark.parametrize("dtype", [*FLOATS, "float64", "int32"])
 @pytest.mark.parametrize("key", ["rows", "grid", "mixed", "one"])
 def test_scattered_additions(gpu, key, dtype):
     target = RNG.integers(-9, 9, (5, 4, 2)).astype(dtype)
@@ -193,7 +196,7 @@ def test_scattered_additions(gpu, key, dtype):
     np.testing.assert_array_equal(gpu.to_numpy(found), expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("dtype", [*FLOATS, "float64"])
 @pytest.mark.parametrize("reduction", ["add", "max", "set"])
 def test_scattered_rows(gpu, reduction, dtype):
     target = RNG.integers(-9, 9, (5, 3)).astype(dtype)

@@ -9,19 +9,25 @@ from support import emulator
 from support.emulator import report
 from support.emulator.settings import SCHEDULES
 from support.fake_device import emulated
+from support.halves import FLOATS, HAS_BFLOAT16
 
 RNG = np.random.default_rng(53)
 KINDS = ["nn", "nt", "tn"]
 # Places in the tables of tiles: item type, whether on tensor cores, which one.
 TILES = [("float32", False, i) for i in range(4)] + [("float16", False, 0)]
 TILES += [(dtype, True, i) for dtype in ("float32", "float16") for i in range(3)]
+if HAS_BFLOAT16:
+    TILES += [("bfloat16", False, 0), *(("bfloat16", True, i) for i in range(3))]
 TILE_IDS = [f"{dtype}-{'tensor' if tensor else 'plain'}-{i}" for dtype, tensor, i in TILES]
 ACTIVATIONS = {
     None: lambda z: z, "relu": lambda z: np.where(z < 0, 0, z), "tanh": np.tanh,
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
 }
 SLOPES = {"relu": lambda y: y > 0, "tanh": lambda y: 1 - y * y, "sigmoid": lambda y: y * (1 - y)}
-CLOSE = {"float32": {"rtol": 1e-5, "atol": 1e-5}, "float16": {"rtol": 2e-3, "atol": 2e-3}}
+CLOSE = {
+    "float32": {"rtol": 1e-5, "atol": 1e-5}, "float16": {"rtol": 2e-3, "atol": 2e-3},
+    "bfloat16": {"rtol": 5e-3, "atol": 5e-3},
+}
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def forced(gpu, monkeypatch):
 
 
 def numbers(*shape, dtype="float32", most=3):
-    """Return whole numbers, so few and small that sums of products are exact even in float16."""
+    """Return whole numbers, so few and small that sums of products are exact until they are rounded."""
     return RNG.integers(-most, most + 1, shape).astype(dtype)
 
 
@@ -99,7 +105,7 @@ def test_products_over_the_edges_of_tiles(gpu, forced, chosen, kind, packed):
     a, b = numbers(m, k, dtype=dtype), numbers(k, n, dtype=dtype)
     c = multiply(gpu, a, b, kind)
     assert c.dtype == dtype
-    np.testing.assert_array_equal(c, exact(a) @ exact(b))
+    np.testing.assert_array_equal(c, (exact(a) @ exact(b)).astype(dtype))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +116,7 @@ def test_split_sums(gpu, forced, chosen, kind):
     a, b = numbers(5, 2 * depth + 3, dtype=dtype), numbers(2 * depth + 3, 9, dtype=dtype)
     bias = numbers(9, dtype=dtype)
     c = multiply(gpu, a, b, kind, bias=bias, activation="relu")
-    np.testing.assert_array_equal(c, np.maximum(exact(a) @ exact(b) + bias, 0))
+    np.testing.assert_array_equal(c, np.maximum(exact(a) @ exact(b) + exact(bias), 0).astype(dtype))
 
 
 @pytest.mark.parametrize("splits", [1, 2])
@@ -124,14 +130,14 @@ def test_slopes_and_column_sums(gpu, forced, chosen, packed, splits):
     y, dy = numbers(rows, units, dtype=dtype), numbers(rows, units, dtype=dtype)
     dz = np.where(y > 0, exact(dy), 0)
     dkernel, dbias = multiply(gpu, x.T, dy, "tn", y=y, activation="relu", sums=True)
-    np.testing.assert_array_equal(dkernel, exact(x).T @ dz)
-    np.testing.assert_array_equal(dbias, dz.sum(0))
+    np.testing.assert_array_equal(dkernel, (exact(x).T @ dz).astype(dtype))
+    np.testing.assert_array_equal(dbias, dz.sum(0).astype(dtype))
     dx = multiply(gpu, dy, w.T, "nt", y=y, activation="relu")
-    np.testing.assert_array_equal(dx, dz @ exact(w).T)
+    np.testing.assert_array_equal(dx, (dz @ exact(w).T).astype(dtype))
 
 
 # ---- what comes with a product ---------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_bias_activation_and_factor(gpu, activation, dtype):
     a, b = (RNG.standard_normal(s).astype(dtype) for s in ((19, 21), (21, 13)))
@@ -243,13 +249,13 @@ def test_banks(gpu, forced, chosen, kind):
 
     dtype = np.dtype(chosen[0])
     tile, depth = forced(*chosen)
-    kernel = gemm.MODULE.kernel(f"gemm_{kind}", **tile.defines(dtype))
+    kernel = gemm.MODULE.kernel(f"gemm_{kind}", **tile.defines(dtype.name))
     with emulator.using(trace_blocks=1):
         multiply(gpu, *(numbers(*s, dtype=dtype) for s in ((tile.rows, depth), (depth, tile.columns))), kind)
     found = report.requests(kernel._function)
     copies = [r for r in found if "twins.h" in r.line or "mma.cuh" in r.line]
     assert any(r.kind == "write" for r in copies)
-    assert any(r.kind == "read" for r in copies) == (chosen[1] and (kind != "tn" or dtype == "float16"))
+    assert any(r.kind == "read" for r in copies) == (chosen[1] and (kind != "tn" or dtype.itemsize == 2))
     assert all(r.parts <= 1.25 * r.ideal for r in copies), copies
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from support.fake_device import emulated
+from support.halves import FLOATS
 
 RNG = np.random.default_rng(81)
 EPSILON = 1e-3
 # One block for each tile of columns; parts of many rows; odd and even numbers of columns; several tiles.
 BATCHES = [(1, 1), (2, 3), (1, 8), (33, 4), (40, 37), (64, 132), (1100, 3), (1200, 8), (1030, 260)]
 LAYERS = [(1, 1), (3, 1), (2, 5), (5, 8), (33, 10), (7, 64), (3, 129), (2, 516), (2, 1000), (300, 4)]
-TOLERANCE = {"float32": (2e-5, 2e-5), "float16": (3e-3, 3e-3)}
+TOLERANCE = {"float32": (2e-5, 2e-5), "float16": (3e-3, 3e-3), "bfloat16": (1e-2, 1e-2)}
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def vectors(columns):
 
 
 # ---- batch normalisation ----------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", BATCHES, ids=str)
 def test_batch(gpu, shape, dtype):
     x = (RNG.standard_normal(shape) * 2 + 1).astype(dtype)
@@ -208,7 +209,7 @@ def test_half_that_no_kernel_takes_has_wide_sums_too(gpu, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (7, 8), (3000, 4), (3, 1030)], ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_affine_columns(gpu, shape, dtype):
     x = RNG.standard_normal(shape).astype(dtype)
     scale, offset = vectors(shape[1])
@@ -219,7 +220,7 @@ def test_affine_columns(gpu, shape, dtype):
 
 
 # ---- layer normalisation ----------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("shape", LAYERS, ids=str)
 def test_layer(gpu, shape, center, dtype):

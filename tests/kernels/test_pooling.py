@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from support.fake_device import emulated
+from support.halves import HALVES
 
 from gpukeras.backends.window_shapes import windows
 
@@ -120,13 +121,14 @@ def test_windows_of_many_taps_count_them_in_whole_numbers(gpu):
     np.testing.assert_array_equal(dx, np.where(x == x.max((1, 2, 3), keepdims=True), x, 0))
 
 
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("channels", [1, 4])
-def test_half(gpu, channels):
+def test_halves(gpu, channels, dtype):
     where = case((6, 8), (3, 3), (2, 2), "same")
-    x = inputs(where, channels, "float16")
+    x = inputs(where, channels, dtype)
     y, at = gpu.max_pool_training(gpu.asarray(x), where)
     expected, numbers = naive_max(x, where)
-    assert y.dtype == np.float16
+    assert y.dtype == dtype
     np.testing.assert_array_equal(gpu.to_numpy(y), expected)
     np.testing.assert_array_equal(gpu.to_numpy(at), numbers)
     mean = gpu.to_numpy(gpu.average_pool_forward(gpu.asarray(x), where))
@@ -134,7 +136,23 @@ def test_half(gpu, channels):
     wide = x.astype(float)
     sums = [sum(wide[(slice(None), *place)] for _, place in taps(where, o)) for o in positions(where)]
     sums = np.stack(sums, 1).reshape(2, *where.out, channels)
-    np.testing.assert_allclose(mean, sums / counts[..., None], 1e-3, 1e-3)
+    tolerance = 1e-3 if dtype == "float16" else 5e-3
+    np.testing.assert_allclose(mean.astype(float), sums / counts[..., None], tolerance, tolerance)
+    dx = gpu.max_pool_backward(y, at, where)
+    naive = np.zeros(x.shape)
+    for n, c in np.ndindex(len(x), channels):
+        for o in positions(where):
+            number = numbers[(n, *o, c)]
+            naive[(n, *dict(taps(where, o))[number], c)] += expected[(n, *o, c)]
+    np.testing.assert_array_equal(gpu.to_numpy(dx), naive.astype(dtype))
+    np.testing.assert_array_equal(gpu.to_numpy(gpu.max_pool_select(gpu.asarray(x), at, where)), expected)
+    ones = gpu.average_pool_backward(gpu.asarray(np.ones_like(expected).astype(dtype)), where)
+    shares = np.zeros(x.shape[1:-1])
+    for o in positions(where):
+        under = [place for _, place in taps(where, o)]
+        for place in under:
+            shares[place] += 1 / len(under)
+    np.testing.assert_allclose(gpu.to_numpy(ones).astype(float)[1, ..., -1], shares, tolerance)
 
 
 def test_not_a_number_wins(gpu):

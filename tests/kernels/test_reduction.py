@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from support.fake_device import emulated, forbid_waiting, installed
+from support.halves import FLOATS
 
 RNG = np.random.default_rng(61)
 SHAPES = [(1, 1), (1, 7), (5, 1), (3, 4), (33, 10), (300, 3), (7, 129), (64, 64), (2, 1028), (515, 12)]
-TOLERANCE = {"float32": (2e-6, 1e-5), "float16": (2e-3, 2e-3)}
+TOLERANCE = {"float32": (2e-6, 1e-5), "float16": (2e-3, 2e-3), "bfloat16": (5e-3, 4e-3)}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def close(gpu, found, expected, dtype="float32", factor=1.0):
 
 
 # ---- rows and columns -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_rows_and_columns(gpu, shape, dtype):
     x = RNG.standard_normal(shape).astype(dtype)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from support.fake_device import emulated
+from support.halves import FLOATS
 
 from gpukeras import backends
 
 RNG = np.random.default_rng(71)
 SHAPES = [(1, 1), (1, 9), (6, 1), (5, 4), (33, 10), (3, 64), (2, 129), (2, 1000), (2, 520), (300, 3)]
-TOLERANCE = {"float32": (3e-6, 3e-6), "float16": (2e-3, 1e-3)}
+TOLERANCE = {"float32": (3e-6, 3e-6), "float16": (2e-3, 1e-3), "bfloat16": (5e-3, 4e-3)}
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def slopes(function, x, dy):
 
 
 # ---- softmax ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_softmax(gpu, shape, dtype):
     x = (3 * RNG.standard_normal(shape)).astype(dtype)

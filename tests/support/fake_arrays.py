@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import types
 
@@ -12,7 +13,8 @@ from . import fake_streams
 from .cupy_surface import stored
 from .emulator import capture
 
-KINDS = "biufc"
+KINDS = "biufcV"  # V: bfloat16, as the wheel has it where ``ml_dtypes`` is installed
+BFLOAT16 = "E"  # in the wheel's lists of loops; NumPy knows the letter, but makes no type of it
 # Functions that read values to find the shape of their result, or to check them.
 READING = {
     "nonzero", "flatnonzero", "argwhere", "unique", "unique_values", "unique_counts", "unique_inverse",
@@ -234,7 +236,8 @@ class ufunc:
         self.__name__ = self.name = name
         self.nin = entry["nin"]
         self.nout = len(entry["loops"][0].partition("->")[2])
-        self.types = entry["loops"]
+        self.types = [t for t in entry["loops"] if BFLOAT16 not in t or _type(BFLOAT16) is not None]
+        self._loops = [tuple(tuple(map(_type, part)) for part in t.split("->")) for t in self.types]
         self._function = function
 
     def __call__(self, *args, **kwargs):
@@ -265,11 +268,16 @@ class ufunc:
             target[...] = result
 
     def _actual(self, given, dtype):
-        """Return the types that choose the loop: numbers of Python take part by kind alone."""
+        """Return the types that choose the loop: numbers of Python take part by kind alone.
+
+        With bfloat16 it is the number itself that is held against every loop; a float fits float32 first.
+        """
         if dtype is not None:
             return [np.dtype(dtype)] * len(given)
         kinds = [x.dtype for x in given if isinstance(x, (np.ndarray, np.generic))]
         numbers = [x for x in given if not isinstance(x, (np.ndarray, np.generic))]
+        if any(kind.kind == "V" for kind in kinds):
+            return [getattr(x, "dtype", x) for x in given]
         common = np.result_type(*kinds, *numbers) if numbers else None
         return [x.dtype if isinstance(x, (np.ndarray, np.generic)) else common for x in given]
 
@@ -283,9 +291,9 @@ class ufunc:
         return np.asarray(results).astype(loop[1][0], copy=False)
 
     def _loop(self, actual):
-        for text in self.types:
-            sources, _, targets = text.partition("->")
-            if all(np.can_cast(a, s) for a, s in zip(actual, sources)):
+        for sources, targets in self._loops:
+            pairs = sorted(zip(actual, sources), key=lambda pair: not isinstance(pair[0], np.dtype))
+            if all(_casts(a, s) for a, s in pairs):  # types first: a number need not fit into others
                 return sources, targets
         raise TypeError(f"Wrong type ({', '.join(map(str, actual))}) of arguments for cupy_{self.name}")
 
@@ -306,6 +314,25 @@ class ufunc:
         )
 
     reduce = accumulate = reduceat = outer = _refuse
+
+
+@functools.cache
+def _type(letter: str):
+    """Return the type of a letter in a list of loops; ``None`` for bfloat16 without ``ml_dtypes``."""
+    if letter != BFLOAT16:
+        return np.dtype(letter)
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        return None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _casts(actual, wanted: np.dtype) -> bool:
+    """Tell whether a type, or a number of Python, may become that type."""
+    if isinstance(actual, np.dtype):
+        return np.can_cast(actual, wanted)
+    return wanted.kind != "b" and np.result_type(wanted, actual) == wanted or type(actual) is bool
 
 
 def _scalar_or_host(name, x):
@@ -336,7 +363,7 @@ class ndarray:
 
     @classmethod
     def _of(cls, host):
-        if host.dtype.kind not in KINDS:
+        if host.dtype.kind not in KINDS or host.dtype.kind == "V" and host.dtype.name != "bfloat16":
             raise ValueError(f"Unsupported dtype {host.dtype}")
         self = cls.__new__(cls)
         self._host, self._device = host, state.device
@@ -481,7 +508,7 @@ def _write_at(host, key, value):
 
 def _rubbish(host):
     """Fill new memory with what nobody may rely on."""
-    if host.dtype.kind in "fc":
+    if host.dtype.kind in "fcV":
         host.fill(np.nan)
     elif host.dtype.kind in "iu":
         host.fill(np.iinfo(host.dtype).max)

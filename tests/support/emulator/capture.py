@@ -124,7 +124,8 @@ class _Hold:
     """An array as a graph knows it: an address that may become invalid."""
 
     def __init__(self, host: np.ndarray):
-        self.alias = np.asarray(_Alias(host)) if host.size else host.copy()
+        # The interface knows no bfloat16, hence the view.
+        self.alias = np.asarray(_Alias(host)).view(host.dtype) if host.size else host.copy()
         owner = root(host)
         self.block = block_of(owner)
         # Memory of a pool is kept here, so that a faulty launch harms nobody; `problem` finds the fault.
