@@ -28,8 +28,8 @@ class Policy(dtype_policies.DTypePolicy):
 
     def __init__(self, name, loss_scale="auto"):
         super().__init__(name)
-        self._loss_scale = _checked(super().loss_scale if loss_scale == "auto" else loss_scale)
         self._chosen = loss_scale != "auto"
+        self._loss_scale = _checked("Policy", loss_scale) if self._chosen else super().loss_scale
 
     @property
     def loss_scale(self):
@@ -62,3 +62,33 @@ class LossScaleOptimizer(optimizers.LossScaleOptimizer):
     >>> w.numpy(), float(optimizer.scale_loss(keras.ops.convert_to_tensor(2.0)))
     (array([0.5], dtype=float32), 16.0)
     """
+
+    def __init__(self, optimizer, loss_scale):
+        scale = _checked("LossScaleOptimizer", loss_scale)
+        fixed = {} if scale == "dynamic" else {"initial_scale": scale, "dynamic": False}
+        super().__init__(optimizers.get(optimizer), **fixed)
+        self.given_scale = scale
+
+    def get_config(self):
+        config = super().get_config()
+        return {"optimizer": config["inner_optimizer"], "loss_scale": self.given_scale}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        inner = optimizers.deserialize(config["optimizer"], custom_objects)
+        return cls(inner, config["loss_scale"])
+
+
+def get_layer_policy(layer) -> dtype_policies.DTypePolicy:
+    """Return the dtype policy of a layer."""
+    return layer.dtype_policy
+
+
+def _checked(owner: str, loss_scale):
+    if loss_scale is None or loss_scale == "dynamic":
+        return loss_scale
+    if isinstance(loss_scale, bool) or not isinstance(loss_scale, (int, float)) or not loss_scale > 0:
+        raise ValueError(
+            f"{owner}: loss_scale must be 'dynamic' or a positive number, came {loss_scale!r}"
+        )
+    return float(loss_scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from gpukeras import backends, tensor
+from gpukeras import backends, ops, tensor
 from gpukeras.tensor import Tensor, Variable, to_array
 
 from .optimizer import Optimizer
@@ -28,7 +28,7 @@ class LossScaleOptimizer(Optimizer):
         After so many steps in a row without overflow the scale doubles; an overflow halves it.
     name : str, optional
     **kwargs
-        ``dynamic=True`` of older releases.
+        ``dynamic`` of ``tf.keras``; where it is ``False`` the scale stays, and no step is left out.
 
     Notes
     -----
@@ -55,10 +55,7 @@ class LossScaleOptimizer(Optimizer):
     def __init__(
         self, inner_optimizer, initial_scale=2.0**15, dynamic_growth_steps=2000, name=None, **kwargs,
     ):
-        if not kwargs.pop("dynamic", True):
-            raise ValueError(
-                "LossScaleOptimizer: dynamic=False is gone; set loss_scale_factor on the inner optimizer"
-            )
+        self.__dict__["dynamic"] = bool(kwargs.pop("dynamic", True))
         for argument in [k for k in kwargs if k in _OF_INNER]:
             if kwargs.pop(argument) != _OF_INNER[argument]:
                 raise ValueError(f"LossScaleOptimizer: set {argument} on the inner optimizer")
@@ -110,7 +107,9 @@ class LossScaleOptimizer(Optimizer):
         if not self.built:
             self.build(self._variables_to_build(trainable_variables))
         inner = self.inner_optimizer
-        if self.decides_on_device():
+        if not self.dynamic:
+            self._apply_scaled(grads, trainable_variables, self.initial_scale)
+        elif self.decides_on_device():
             indices = inner._indices_of(grads, trainable_variables)
             if any(type(g) is not Tensor for g in grads):
                 grads, indices = inner._as_tensors(grads, indices)
@@ -126,22 +125,25 @@ class LossScaleOptimizer(Optimizer):
             self.step_counter.assign(0)
             self.dynamic_scale.assign(self.dynamic_scale.array * 0.5)
             return
-        inner = self.inner_optimizer
-        inner.loss_scale_factor = float(self.dynamic_scale)
-        try:
-            inner.apply(grads, trainable_variables)
-        finally:
-            inner.loss_scale_factor = None
+        self._apply_scaled(grads, trainable_variables, float(self.dynamic_scale))
         if int(self.step_counter) == self.dynamic_growth_steps - 1:
             self.step_counter.assign(0)
             self.dynamic_scale.assign(self.dynamic_scale.array * 2)
         else:
             self.step_counter.assign_add(1)
 
+    def _apply_scaled(self, grads, trainable_variables, scale: float) -> None:
+        inner = self.inner_optimizer
+        inner.loss_scale_factor = scale
+        try:
+            inner.apply(grads, trainable_variables)
+        finally:
+            inner.loss_scale_factor = None
+
     def decides_on_device(self) -> bool:
         """Tell whether steps that overflow are taken back on a GPU, without asking the host."""
         inner = self.inner_optimizer
-        return self.built and self.dynamic_scale.backend is inner._iterations.backend and inner.can_undo()
+        return self.built and self.dynamic and self.dynamic_scale.backend is inner._iterations.backend and inner.can_undo()
 
     def _step_on_device(self, plan, rate) -> None:
         """Do a step on gradients in their places; it counts where they are finite."""
@@ -172,6 +174,28 @@ class LossScaleOptimizer(Optimizer):
         if not self.built:
             return loss * self.initial_scale
         return loss * Tensor(self.dynamic_scale.array.astype(loss.dtype))
+
+    # ---- names of tf.keras 2 ---
+    @property
+    def loss_scale(self) -> Tensor:
+        """The present scale."""
+        return self.dynamic_scale.value if self.built else Tensor(to_array(self.initial_scale, "float32"))
+
+    @property
+    def dynamic_counter(self):
+        """Steps in a row without overflow; ``None`` where the scale stays."""
+        return getattr(self, "step_counter", None) if self.dynamic else None
+
+    def get_scaled_loss(self, loss):
+        """Return the loss times the present scale; of a function that returns a loss, such a function."""
+        if callable(loss) and not isinstance(loss, Tensor):
+            return lambda: self.scale_loss(loss())
+        return self.scale_loss(loss)
+
+    def get_unscaled_gradients(self, grads):
+        """Return gradients of a scaled loss divided by the present scale; ``None`` stays."""
+        scale = self.loss_scale
+        return [g if g is None else g / ops.cast(scale, g.dtype) for g in grads]
 
     def finalize_variable_values(self, var_list):
         self.inner_optimizer.finalize_variable_values(var_list)
@@ -222,6 +246,7 @@ class LossScaleOptimizer(Optimizer):
         return {
             "name": self.name, "inner_optimizer": serialize_keras_object(self.inner_optimizer),
             "initial_scale": self.initial_scale, "dynamic_growth_steps": self.dynamic_growth_steps,
+            **({} if self.dynamic else {"dynamic": False}),
         }
 
     @classmethod

@@ -440,8 +440,6 @@ def test_dynamic_loss_scale(where):
         assert float(again.inner_optimizer.learning_rate) == float(again.learning_rate) == 0.5
     with pytest.raises(ValueError, match="clipnorm on the inner"):
         optimizers.LossScaleOptimizer(inner, clipnorm=1.0)
-    with pytest.raises(ValueError, match="dynamic=False"):
-        optimizers.LossScaleOptimizer(inner, dynamic=False)
     with pytest.raises(TypeError, match="must be another optimizer"):
         optimizers.LossScaleOptimizer("adam")
 
