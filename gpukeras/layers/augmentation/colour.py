@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukeras import ops
+from gpukeras import config, ops
 from gpukeras.layers.augmentation.base import RandomImageLayer
 from gpukeras.layers.augmentation.values import RandomValueLayer, ValueLayer, beside, is_number, wrong
 
@@ -48,7 +48,7 @@ class RandomContrast(RandomValueLayer):
     ----------
     factor : float or pair of float
         ``(lower, upper)``: the contrast is drawn from ``[1 - lower, 1 + upper]``. One number ``f`` means
-        ``(0, f)``.
+        ``(0, f)``; in eras before Keras 3 ``(f, f)``.
     value_range : pair of float
         Lowest and highest value of the images; results are cut there.
     seed : int, optional
@@ -70,6 +70,8 @@ class RandomContrast(RandomValueLayer):
     factor_bounds = (0, 1)
 
     def __init__(self, factor, value_range=(0, 255), seed=None, **kwargs):
+        if is_number(factor) and config.era() != "keras3":
+            factor = (factor, factor)
         super().__init__(factor=factor, value_range=value_range, seed=seed, **kwargs)
 
     def draw(self, data, seed):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.layer_checks import check_layer
 
-from gpukeras import layers, models, ops, random
+from gpukeras import compat, layers, models, ops, random
 
 SHAPE = (3, 5, 4, 3)
 FIRST = {"data_format": "channels_first"}
@@ -226,6 +226,15 @@ def test_blur_without_width_changes_nothing():
     x = pictures()
     found = layers.RandomGaussianBlur((1.0, 1.0), sigma=(0.0, 0.0))(x).numpy()
     np.testing.assert_allclose(found, x, rtol=1e-6)
+
+
+@pytest.mark.cpu
+def test_contrast_of_an_older_era():
+    assert layers.RandomContrast(0.3).factor == (0, 0.3)
+    with compat.era_scope("tfkeras2"):
+        assert layers.RandomContrast(0.3).factor == (0.3, 0.3)
+        with pytest.raises(ValueError, match="factor"):
+            layers.RandomContrast(-0.3)
 
 
 def test_auto_contrast_leaves_flat_channels():
