@@ -81,6 +81,7 @@ class Layer(Stateful):
     _init_args: tuple[tuple, dict]
     __signature__ = _ConstructorSignature()
 
+    _compute_kind: np.dtype | None  # ``None`` until a layer with a map of policies knows its path
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
         layer._init_args = (args, kwargs)  # for get_config of classes that write none
@@ -175,7 +176,7 @@ class Layer(Stateful):
         if isinstance(policy, dtype_policies.DTypePolicyMap):
             policy = policy["/".join(self._path())]
         self._own_policy = policy
-        self._compute_kind: np.dtype | None = np.dtype(policy.compute_dtype)
+        self._compute_kind = np.dtype(policy.compute_dtype)
         mixed = policy.compute_dtype != policy.variable_dtype
         self._read_as = policy.compute_dtype if mixed and self.autocast else None
 
