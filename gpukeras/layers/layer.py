@@ -79,9 +79,9 @@ class Layer(Stateful):
     built = False
     capturable = False  # whether ``call`` is array calls alone, so that a small model's step may be recorded
     _init_args: tuple[tuple, dict]
+    _compute_kind: np.dtype | None  # ``None`` until a layer with a map of policies knows its path
     __signature__ = _ConstructorSignature()
 
-    _compute_kind: np.dtype | None  # ``None`` until a layer with a map of policies knows its path
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
         layer._init_args = (args, kwargs)  # for get_config of classes that write none
@@ -290,10 +290,10 @@ class Layer(Stateful):
 
     def _prepare(self, spec: CallSpec, args, kwargs):
         """Return the arguments with arrays as tensors of the compute dtype; tell whether any is symbolic."""
-        kind = self._compute_kind if self.autocast and dtypes.is_float(self._compute_kind) else None
-        found_symbolic = False
         if self._compute_kind is None:
             self._settle_dtypes()
+        kind = self._compute_kind if self.autocast and dtypes.is_float(self._compute_kind) else None
+        found_symbolic = False
 
         def convert(x):
             nonlocal found_symbolic
@@ -530,12 +530,12 @@ def _remembering(build):
         state.tracing, shared.autocast = False, None
         if not inside:
             state.stack.append(self)
+        if self._compute_kind is None:
+            self._settle_dtypes()
         try:
             with autograd.no_recording():
                 build(self, *args, **kwargs)
         finally:
-        if self._compute_kind is None:
-            self._settle_dtypes()
             state.tracing, shared.autocast = tracing, before
             if not inside:
                 state.stack.pop()
