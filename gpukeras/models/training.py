@@ -113,9 +113,9 @@ class Trainer(Layer):
         scale = self.dtype_policy.loss_scale if auto_scale_loss else None
         if scale == "dynamic" and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
-        self.loss, self.loss_weights = loss, loss_weights
         elif isinstance(scale, (int, float)):
             self.optimizer.loss_scale_factor = scale
+        self.loss, self.loss_weights = loss, loss_weights
         names = self._known_output_names()
         self._compile_loss = None
         if loss is not None:
