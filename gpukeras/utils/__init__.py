@@ -18,6 +18,7 @@ from gpukeras.saving import (
 )
 from gpukeras.symbolic import clear_session
 
+from . import bounding_boxes
 from .arrays import normalize, to_categorical, to_ordinal
 from .files import get_file
 from .progbar import Progbar
@@ -31,6 +32,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
