@@ -10,9 +10,15 @@ import numpy as np
 
 from .activation import ActivationMixin
 from .linalg import MULTIPLY_SECONDS, LinalgMixin
+from .program import followed, noted_whole, plain
 from .rows import CHUNK, NumpyRowsMixin
 
 EXP_SECONDS = 1.5e-9  # of one element of a softmax, on one core
+
+
+def in_c_order(x):
+    """Return ``x``, or a copy, in C order; recorded arrays stay what they are."""
+    return x if x.flags.c_contiguous else x.copy(order="C")
 
 
 class AttentionMixin(ActivationMixin, LinalgMixin):
@@ -78,7 +84,7 @@ class AttentionMixin(ActivationMixin, LinalgMixin):
 
     def _in_order(self, x):
         """Return ``x`` as the products want it in memory."""
-        return self.xp.ascontiguousarray(x)
+        return in_c_order(x)
 
     def _by_heads(self, x, y):
         """Return ``x @ y`` of ``x`` (B, N, T, I) and ``y`` (B, K, I, J), as (B, N, T, J)."""
@@ -155,20 +161,24 @@ class NumpyAttentionMixin(NumpyRowsMixin, AttentionMixin):
         if not _takes(q, k, v) or q.shape[2] * k.shape[2] * q.shape[1] * len(q) < 1 << 12:
             return super().attention_forward(q, k, v, extra, scale, drop)
         b, n, t, _ = q.shape
-        s = k.shape[2]
-        e = self.empty((b, n, t, s), q.dtype)
-        total = self.empty((b, n, t, 1), q.dtype)
+        e, total = (self.empty((b, n, t, width), q.dtype) for width in (k.shape[2], 1))
         y = self.empty((b, t, n, v.shape[-1]), q.dtype).swapaxes(1, 2)
-        q = q * q.dtype.type(scale)
-        extra = None if extra is None else np.broadcast_to(extra, e.shape)
+        extra = None if extra is None else np.broadcast_to(plain(extra), e.shape)
         factor = None if drop is None else drop.factor(e.shape, e.dtype)
+        seen = _SeenParts(plain(q), plain(k), plain(v), plain(e), plain(total), plain(factor), scale)
+        noted_whole(self._forward_in_parts, seen, extra, plain(y))
+        return y, seen
+
+    def _forward_in_parts(self, seen, extra, y) -> None:
+        q, k, v, e, total, factor, scale = seen
+        b, n, t, s = e.shape
         heads = k.shape[1]
 
         def run(start, stop):
             for part in _parts(start, stop, b, n, t * s):
                 own = _of_group(part, n, heads)
                 scores, sums, out = e[part], total[part], y[part]
-                np.matmul(q[part], k[own].swapaxes(-1, -2), out=scores)
+                np.matmul(q[part] * scale, k[own].swapaxes(-1, -2), out=scores)
                 if extra is not None:
                     scores += extra[part]
                 rows = scores.reshape(-1, s)
@@ -181,33 +191,33 @@ class NumpyAttentionMixin(NumpyRowsMixin, AttentionMixin):
                 out /= sums
 
         self.side_by_side(run, b * n, _seconds(q, k, v, 1))
-        return y, _SeenParts(q, k, v, e, total, factor, scale)
 
     def attention_weights(self, seen):
         if isinstance(seen, Seen):
             return super().attention_weights(seen)
-        p = seen.e / seen.total
-        return p, p if seen.factor is None else p * seen.factor
+        e, total, factor = followed(seen[3:5]) + (seen.factor,)
+        p = e / total
+        return p, p if factor is None else p * factor
 
     def attention_backward(self, dy, y, seen, need_ds=False, dp=None, ddropped=None):
         if isinstance(seen, Seen):
             return super().attention_backward(dy, y, seen, need_ds, dp, ddropped)
         q, k, v, _, _, factor, scale = seen
         if dp is None and ddropped is None and q.shape[1] == k.shape[1]:
-            return self._backward_in_parts(dy, y, seen, need_ds)
+            found = [_like_heads(self, x) for x in (q, k, v)]
+            ds = self.empty(seen.e.shape, seen.e.dtype) if need_ds else None
+            noted_whole(self._backward_in_parts, seen, plain(dy), plain(y), *map(plain, found), plain(ds))
+            return *found, ds
         p, dropped = self.attention_weights(seen)
         undo = None if factor is None else lambda d: d * factor
-        whole = Seen(q, k, v, p, dropped, undo, 1.0)
-        dq, *others = super().attention_backward(dy, y, whole, need_ds, dp, ddropped)
-        dq *= scale
-        return dq, *others
+        q, k, v = followed((q, k, v))
+        whole = Seen(q, k, v, p, dropped, undo, scale)
+        return super().attention_backward(dy, y, whole, need_ds, dp, ddropped)
 
-    def _backward_in_parts(self, dy, y, seen, need_ds):
-        """Return the gradients where every query has keys of its own."""
+    def _backward_in_parts(self, seen, dy, y, dq, dk, dv, ds) -> None:
+        """Write the gradients, where every query has keys of its own."""
         q, k, v, e, total, factor, scale = seen
         b, n, t, s = e.shape
-        dq, dk, dv = (_like_heads(self, x) for x in (q, k, v))
-        ds = self.empty(e.shape, e.dtype) if need_ds else None
 
         def run(start, stop):
             for part in _parts(start, stop, b, n, t * s):
@@ -225,16 +235,14 @@ class NumpyAttentionMixin(NumpyRowsMixin, AttentionMixin):
                 np.matmul(d, k[part], out=dq[part])
                 np.matmul(d.swapaxes(-1, -2), q[part], out=dk[part])
                 dq[part] *= scale
+                dk[part] *= scale
 
         self.side_by_side(run, b * n, _seconds(q, k, v, 2.5))
-        return dq, dk, dv, ds  # q came scaled, and so does the gradient of k
 
 
 def _takes(*arrays) -> bool:
-    """Tell whether these are plain arrays of one type that the BLAS multiplies (recorded ones are not)."""
-    return all(type(x) is np.ndarray and x.dtype == arrays[0].dtype for x in arrays) and (
-        arrays[0].dtype.itemsize >= 4
-    )
+    """Tell whether these are of one type, which the BLAS multiplies."""
+    return arrays[0].dtype.char in "fd" and all(x.dtype == arrays[0].dtype for x in arrays)
 
 
 def _parts(start: int, stop: int, samples: int, heads: int, size: int) -> Iterator[tuple]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .attention import in_c_order
 from .normalization import SECONDS, NormalizationMixin, NumpyNormalizationMixin
 from .rows import CHUNK
 
@@ -46,7 +47,7 @@ class GroupNormalizationMixin(NormalizationMixin):
         """Return a matrix with a row for each group of each sample."""
         if last:
             n, s, c = x.shape
-            x = self.xp.ascontiguousarray(x.reshape(n, s, groups, c // groups).swapaxes(1, 2))
+            x = in_c_order(x.reshape(n, s, groups, c // groups).swapaxes(1, 2))
         return x.reshape(x.shape[0] * groups, -1)
 
     def _from_group_rows(self, rows, shape, groups, last):
@@ -54,7 +55,7 @@ class GroupNormalizationMixin(NormalizationMixin):
             return rows.reshape(shape)
         n, s, c = shape
         x = rows.reshape(n, groups, s, c // groups).swapaxes(1, 2)
-        return self.xp.ascontiguousarray(x).reshape(shape)
+        return in_c_order(x).reshape(shape)
 
     def _channel_sum(self, x, last):
         n, c = x.shape[0], x.shape[2 if last else 1]
@@ -133,7 +134,7 @@ class NumpyGroupNormalizationMixin(NumpyNormalizationMixin, GroupNormalizationMi
 
     def _place_sums(self, a, b, some: slice, groups: int):
         """Return the sums over the places of ``a`` and ``a * b``, (2, samples, G, D), in float64."""
-        a, b, repeats = (*_widened(a[some], b[some]),)
+        a, b, repeats = _widened(a[some], b[some])
         m, rows, width = a.shape
         sums = np.zeros((2, m, width))
         for part in _places(m, rows, width):
@@ -165,7 +166,7 @@ def _channels(r, gamma, channels: int):
     return wide if gamma is None else wide * gamma
 
 
-def _widened(a, b):
+def _widened(a, b) -> tuple[np.ndarray, np.ndarray, int]:
     """Return two arrays (M, S, C) as (M, S / k, k C), rows long enough for NumPy, and k."""
     m, s, c = a.shape
     k = 1

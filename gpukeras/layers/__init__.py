@@ -12,7 +12,7 @@ _ROOMS = {
     # core
     "activation_layers": "ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU",
     "core": "Activation ActivityRegularization Dense Identity Masking",
-    "embedding": "Embedding",
+    "embedding": "Embedding ReversibleEmbedding",
     "lambda_layer": "Lambda",
     "reshaping": "Flatten Permute RepeatVector Reshape",
     "wrappers": "Bidirectional TimeDistributed Wrapper",
@@ -28,6 +28,8 @@ _ROOMS = {
     "normalization_group": "GroupNormalization",
     "normalization_scale": "RMSNormalization UnitNormalization",
     "spectral": "SpectralNormalization",
+    "experimental.random_features": "RandomFourierFeatures",
+    "experimental.synchronized": "SyncBatchNormalization",
     # merging
     "merging": "Add Average Concatenate Dot Maximum Minimum Multiply Subtract"
                " add average concatenate dot maximum minimum multiply subtract",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from gpukeras import activations, ops
-from gpukeras.layers.arguments import take_arguments, written_arguments
+from gpukeras.layers.arguments import old_names, take_arguments, written_arguments
 from gpukeras.layers.core import Elementwise
 from gpukeras.layers.input_spec import InputSpec
 
@@ -122,6 +122,7 @@ class PReLU(Elementwise):
 
     capturable = True
 
+    @old_names(init="alpha_initializer")
     def __init__(self, alpha_initializer="Zeros", alpha_regularizer=None, alpha_constraint=None,
                  shared_axes=None, **kwargs):
         super().__init__(**kwargs)
@@ -174,16 +175,20 @@ class Softmax(Elementwise):
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
 
     def call(self, inputs, mask=None):
+        axis = tuple(self.axis) if isinstance(self.axis, list) and len(self.axis) > 1 else None
         if mask is not None:
             kind = str(inputs.dtype)
             lowest = -3e4 if kind == "float16" else -1e9
             # A place that is masked is this far below any other: its probability is 0.
             inputs = inputs + (1.0 - ops.cast(mask, kind)) * lowest
-        if isinstance(self.axis, list):
-            if len(self.axis) > 1:
-                return ops.exp(inputs - ops.logsumexp(inputs, axis=tuple(self.axis), keepdims=True))
-            return activations.softmax(inputs, axis=self.axis[0])
-        return activations.softmax(inputs, axis=self.axis)
+        if axis is not None:
+            outputs = ops.exp(inputs - ops.logsumexp(inputs, axis=axis, keepdims=True))
+        else:
+            outputs = activations.softmax(
+                inputs, axis=self.axis[0] if isinstance(self.axis, list) else self.axis
+            )
+        # Where all places are masked, none is below the others.
+        return outputs if mask is None else outputs * ops.cast(mask, outputs.dtype)
 
     def get_config(self):
         return super().get_config() | {"axis": self.axis}

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from gpukeras import activations, lazy, ops, regularizers, tree
-from gpukeras.layers.arguments import refuse, take_arguments, written_arguments
+from gpukeras.layers.arguments import (
+    OLD_WEIGHT_NAMES,
+    old_names,
+    refuse,
+    take_arguments,
+    written_arguments,
+)
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
 from gpukeras.ops.dense import fused_dense, sparse_dense, split_activation, stays_sparse
@@ -39,6 +45,7 @@ class Dense(Layer):
 
     capturable = True
 
+    @old_names(output_dim="units", **OLD_WEIGHT_NAMES)
     def __init__(
         self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
         bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
@@ -78,7 +85,7 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: size})
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         activation = self.activation
         if self._split[0] is not activation:
             self._split = (activation, *split_activation(activation))
@@ -191,7 +198,7 @@ class Masking(Elementwise):
         super().__init__(**kwargs)
         self.mask_value = mask_value
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs, mask=None):
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 
     def call(self, inputs):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from gpukeras import autograd, dtypes, lazy, ops
+from gpukeras import autograd, config, lazy, ops
 from gpukeras.backends import shapes
-from gpukeras.layers.arguments import take_arguments, written_arguments
+from gpukeras.layers.arguments import old_names, take_arguments, written_arguments
 from gpukeras.layers.core import Elementwise
 from gpukeras.layers.input_spec import InputSpec
 
@@ -106,6 +106,7 @@ str or Initializer
     array([0.02], dtype=float32)
     """
 
+    @old_names(beta_init="beta_initializer", gamma_init="gamma_initializer")
     def __init__(
         self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
         gamma_initializer="ones", moving_mean_initializer="zeros", moving_variance_initializer="ones",
@@ -120,6 +121,8 @@ str or Initializer
             beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer,
             beta_constraint=beta_constraint, gamma_constraint=gamma_constraint, **kwargs,
         )
+        # Standalone Keras 2 went on normalising by the batch, without counting it.
+        self._frozen_keeps_training = config.standalone_era()
         unknown = sorted(set(renorm_clipping or ()) - {"rmin", "rmax", "dmax"})
         if unknown:
             raise ValueError(
@@ -165,13 +168,13 @@ str or Initializer
             setattr(self, name, weight)
 
     def call(self, inputs, training=None, mask=None):
-        if not training or not self._trainable:
+        if not training or not (self._trainable or self._frozen_keeps_training):
             return ops.batch_normalization(
                 inputs, self.moving_mean, self.moving_variance, self.axis, self.beta, self.gamma, self.epsilon
             )
         if self.renorm:
             return self._renormalize(inputs, mask)
-        moving = self.moving_mean, self.moving_variance, self.momentum
+        moving = (self.moving_mean, self.moving_variance, self.momentum) if self._trainable else None
         return ops.batch_normalization_training(
             inputs, self.gamma, self.beta, mask, axis=self.axis, epsilon=self.epsilon, moving=moving
         )[0]
@@ -249,6 +252,8 @@ class LayerNormalization(Normalization):
     array([[-1.,  1.]], dtype=float32)
     """
 
+    capturable = True
+
     def __init__(
         self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
         gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
@@ -273,16 +278,9 @@ class LayerNormalization(Normalization):
         self.built = True
 
     def call(self, inputs):
-        if self.rms_scaling:
-            return self._scale_only(inputs)
-        return ops.layer_normalization(inputs, self.gamma, self.beta, self._axes, self.epsilon)
-
-    def _scale_only(self, inputs):
-        kind = str(inputs.dtype)
-        x = ops.cast(inputs, dtypes.wide(kind).name)
-        factor = ops.rsqrt(ops.var(x, axis=self._axes, keepdims=True) + self.epsilon)
-        shape = tuple(n if i in self._axes else 1 for i, n in enumerate(inputs.shape))
-        return ops.cast(x * factor * ops.reshape(self.gamma, shape), kind)
+        return ops.layer_normalization(
+            inputs, self.gamma, self.beta, self._axes, self.epsilon, rms_scaling=self.rms_scaling
+        )
 
     def get_config(self):
         return super().get_config() | {"rms_scaling": self.rms_scaling}

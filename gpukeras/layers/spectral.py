@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpukeras import autograd, initializers, ops
 from gpukeras.layers.wrappers import Wrapper
 from gpukeras.ops.normalization import unit_normalization
@@ -48,7 +50,7 @@ class SpectralNormalization(Wrapper):
     def build(self, input_shape=None):
         super().build(input_shape)
         inside = vars(self.layer)
-        self.kernel = inside.get("kernel", inside.get("embeddings"))
+        self.kernel: Any = inside.get("kernel", inside.get("embeddings"))
         if self.kernel is None:
             raise ValueError(
                 f"layer {self.name!r}: SpectralNormalization needs a layer with a kernel or embeddings, came "

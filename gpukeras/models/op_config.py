@@ -16,8 +16,8 @@ from gpukeras.symbolic import KerasTensor, OpCall, to_snake_case
 _MODULE_OF = dict.fromkeys(
     "AdaptiveAveragePool AdaptiveMaxPool AveragePool CTCDecode CTCLoss Celu DepthToSpace "
     "DotProductAttention Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid "
-    "LogSoftmax MaxPool OneHot Polar Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign "
-    "SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
+    "LogSoftmax MaxPool Normalize OneHot Polar Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus "
+    "Softsign SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
     "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
@@ -29,24 +29,25 @@ _NAMES = {
     "gray": "RGBToGrayscale", "take_patches": "ExtractPatches", "to_hsv": "RGBToHSV", "to_rgb": "HSVToRGB",
     "adaptive_mean_pooling": "AdaptiveAveragePool", "adaptive_maximum_pooling": "AdaptiveMaxPool",
     "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
-    "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "_safe_sqrt": "Sqrt", "contract": "Einsum",
-    "detach": "StopGradient", "gather": "Take", "getitem": "GetItem", "maximum_pooling": "MaxPool",
-    "mean_pooling": "AveragePool", "pad_constant": "Pad", "repeat_elements": "Repeat", "resize_images": "Resize",
+    "irfft": "IRFFT", "rfft": "RFFT", "svd": "SVD", "unit_normalization": "Normalize", "_safe_sqrt": "Sqrt",
+    "contract": "Einsum", "detach": "StopGradient", "gather": "Take", "getitem": "GetItem",
+    "maximum_pooling": "MaxPool", "mean_pooling": "AveragePool", "pad_constant": "Pad",
+    "repeat_elements": "Repeat", "resize_images": "Resize",
 }
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
-    "additive_scores", "attention", "group_normalization", "product_dense", "unit_normalization",
-    "elastic_shifts", "give_back", "put_patches", "read_pixels", "slopes",
-    "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "depthwise_convolution",
-    "enlarge", "local_data", "local_kernel", "locally_connected", "separable_convolution", "sum_blocks",
-    "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu", "conv_lstm",
-    "convolution", "convolution_data", "convolution_kernel", "coordinates", "dropout", "embedding",
-    "embedding_gradient",
-    "fourier", "fused_dense", "gather_nd", "gru", "half_transposed", "half_weighted", "hard_sigmoid_keras2",
-    "index_put", "isin", "layer_normalization", "lstm", "max_pool_gradient", "max_pool_select",
-    "mean_absolute_error", "mean_squared_error", "mish", "overlap_add", "pad_copies", "positive", "put_block",
-    "put_diagonal", "resize_gradient", "rms_normalization", "scatter_values", "searchsorted", "sigmoid_cross_entropy", "simple_rnn", "slice_block", "sparse_dense",
-    "softmax_cross_entropy", "sparse_softmax_cross_entropy", "transposed_convolution", "weighted_total",
+    "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "additive_scores",
+    "attention", "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu",
+    "conv_lstm", "convolution", "convolution_data", "convolution_kernel", "coordinates",
+    "depthwise_convolution", "dropout", "elastic_shifts", "embedding", "embedding_gradient", "enlarge",
+    "fourier", "fused_dense", "gather_nd", "give_back", "group_normalization", "gru", "half_transposed",
+    "half_weighted", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization", "local_data",
+    "local_kernel", "locally_connected", "lstm", "max_pool_gradient", "max_pool_select",
+    "mean_absolute_error", "mean_squared_error", "mish", "overlap_add", "pad_copies", "positive",
+    "product_dense", "put_block", "put_diagonal", "put_patches", "read_pixels", "resize_gradient",
+    "rms_normalization", "scatter_values", "searchsorted", "separable_convolution", "sigmoid_cross_entropy",
+    "simple_rnn", "slice_block", "slopes", "softmax_cross_entropy", "sparse_dense",
+    "sparse_softmax_cross_entropy", "sum_blocks", "transposed_convolution", "weighted_total",
 })
 # Public functions whose Keras class is called something else.
 _READ_AS = {

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from gpukeras import autograd, dtypes
+from gpukeras.backends.attention import in_c_order
 from gpukeras.op import op
 from gpukeras.ops.dropout import _draw_factor, _generator
 from gpukeras.ops.normalization import _differentiate
@@ -249,7 +250,7 @@ class _Call:
             return (*(_like(self._back(d), x) for d, x in zip((dq, dk, dv), self.inputs)),
                     None if ds is None else _unbroadcast(ds, self.bias.shape, self.inputs[3]), None)
 
-        found = xp.ascontiguousarray(self._back(result))
+        found = in_c_order(self._back(result))
         if not scores:
             return found, vjp
         p = backend.attention_weights(seen)[scores == "dropped"]

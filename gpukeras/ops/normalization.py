@@ -310,7 +310,7 @@ def _row_norm_formula(x, gamma, beta, axes, epsilon, center):
 
 
 @op(shape=_same_first, dtype=_float_first, tensors=3, bfloat16="kernels")
-def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
+def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, rms_scaling=False):
     """Normalise every sample over ``axis``: mean 0, variance 1, then ``* gamma + beta``.
 
     Parameters
@@ -320,6 +320,9 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     axis : int or sequence of int
     epsilon : float, optional
         Added to the variance; ``None``: ``config.epsilon()``.
+    rms_scaling : bool
+        Of Keras 3: divide by the standard deviation without subtracting the mean, multiply by ``gamma``, and
+        leave ``beta`` out.
 
     Returns
     -------
@@ -335,7 +338,28 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     >>> keras.ops.layer_normalization([[1.0, 3.0]], epsilon=0.0).numpy()
     array([[-1.,  1.]], dtype=float32)
     """
+    if rms_scaling:
+        return _deviation_norm(x, gamma, axis, epsilon)
     return _row_norm("layer_normalization", x, gamma, beta, axis, epsilon, True)
+
+
+def _deviation_norm(x, gamma, axis, epsilon):
+    """Divide by the standard deviation; the gradient is that of the formula."""
+    axes = shapes.normalize_axes(axis, x.ndim)
+    epsilon = config.epsilon() if epsilon is None else epsilon
+    _check_size("layer_normalization", math.prod(x.shape[i] for i in axes), x.shape, gamma=gamma)
+
+    def formula(x, gamma):
+        ops = _ops()
+        wide = ops.cast(x, dtypes.wide(dtypes.float_type(x.dtype)).name)
+        y = wide * ops.rsqrt(ops.var(wide, axis=axes, keepdims=True) + epsilon)
+        shape = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+        y = y if gamma is None else y * ops.reshape(gamma, shape)
+        return ops.cast(y, dtypes.float_type(x.dtype).name)
+
+    with autograd.no_recording():
+        y = formula(x, gamma)
+    return y.array, lambda dy: (*_differentiate(formula, (x, gamma), (dy,)), None)
 
 
 @op(shape=_same_first, dtype=_float_first, tensors=2, bfloat16="kernels")

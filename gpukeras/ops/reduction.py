@@ -327,16 +327,15 @@ def normalize(x, axis=-1, order=2, epsilon=None):
         ``keras.config.epsilon()`` (1e-7) unless given.
     """
     from gpukeras import config, ops
+    from gpukeras.ops.normalization import unit_normalization
 
-    x = as_tensor(x)
-    if dtypes.standardize_dtype(x.dtype) not in dtypes.FLOATS:
-        x = ops.cast(x, dtypes.floatx())
     if epsilon is None:
         epsilon = config.epsilon()
     if order == 2:
-        # maximum() inside the root: one rsqrt, and the gradient at 0 is finite.
-        squares = sum(ops.square(x), axis, True)
-        return x * ops.rsqrt(ops.maximum(squares, epsilon**2))
+        return unit_normalization(x, axis, epsilon)
+    x = as_tensor(x)
+    if dtypes.standardize_dtype(x.dtype) not in dtypes.FLOATS:
+        x = ops.cast(x, dtypes.floatx())
     return x / ops.maximum(ops.norm(x, ord=order, axis=axis, keepdims=True), epsilon)
 
 

@@ -10,6 +10,7 @@ CASES = [
     Case("BatchNormalization", {"renorm": True, "renorm_clipping": {"rmax": 1.2, "dmax": 0.3}}, (4,),
          training=True),
     Case("BatchNormalization", {}, (5, 4), training=True, call={"mask": MASK}),
+    Case("SyncBatchNormalization", {"momentum": 0.5}, (4,), training=True, keras3=False),
     Case("LayerNormalization", {}, (3, 4)),
     Case("LayerNormalization", {"axis": [1, 2], "epsilon": 0.01}, (3, 4)),
     Case("LayerNormalization", {"center": False, "scale": False}, (4,)),
