@@ -89,6 +89,14 @@ def wide(dtype) -> np.dtype:
 
 
 # ---- names ----------------------------------------------------------------------------------------------
+class _StringType(str):
+    """The name of the type of text, with what is asked of NumPy's types."""
+
+    kind = "T"
+    name = "string"
+
+
+STRING = _StringType("string")
 
 
 def standardize_dtype(dtype) -> str:
@@ -117,8 +125,10 @@ def standardize_dtype(dtype) -> str:
         name = np.dtype(getattr(dtype, "as_numpy_dtype", dtype)).name
     except TypeError:
         raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(_ORDER)}") from None
-    if name.startswith("str") or name in ("object", "complex64", "complex128"):
-        return "string" if name.startswith("str") else name
+    if name.startswith(("str", "bytes")) or name == "object":
+        return STRING
+    if name in ("complex64", "complex128"):
+        return name
     if name not in _ORDER:
         raise ValueError(f"dtype {name!r} is not supported; supported are {', '.join(_ORDER)}")
     if name == "bfloat16":
@@ -143,6 +153,8 @@ def result_type(*dtypes) -> np.dtype:
         return _cache[dtypes]
     except KeyError:
         pass
+    if STRING in dtypes:
+        raise TypeError("text cannot be computed with; turn it into numbers first (StringLookup, Hashing)")
     kinds = [np.dtype(standardize_dtype(d)) if isinstance(d, str) else np.dtype(d) for d in dtypes]
     floats = [d for d in kinds if d.kind in "fVc"]
     if any(d.kind == "V" for d in floats):  # beside any other float at least float32, which holds them all

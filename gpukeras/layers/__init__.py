@@ -55,6 +55,18 @@ _ROOMS = {
     "recurrent_fused": "GRU LSTM SimpleRNN",
     "recurrent_legacy": "ConvRecurrent2D Recurrent",
     "recurrent_other_cells": "AbstractRNNCell PeepholeLSTMCell StackedRNNCells",
+    # preparation of other inputs
+    "preprocessing.base": "PreprocessingLayer",
+    "preprocessing.category_encoding": "CategoryCrossing CategoryEncoding",
+    "preprocessing.discretization": "Discretization",
+    "preprocessing.hashing": "HashedCrossing Hashing",
+    "preprocessing.integer_lookup": "IntegerLookup",
+    "preprocessing.normalization": "Normalization",
+    "preprocessing.pipeline": "Pipeline",
+    "preprocessing.rescaling": "Rescaling",
+    "preprocessing.spectrograms": "MelSpectrogram STFTSpectrogram",
+    "preprocessing.string_lookup": "StringLookup",
+    "preprocessing.text_vectorization": "TextVectorization",
     # image augmentation: colours, and images mixed
     "augmentation.blur": "RandomGaussianBlur RandomSharpness",
     "augmentation.colour": "RandomBrightness RandomColorDegeneration RandomContrast RandomGrayscale RandomHue"

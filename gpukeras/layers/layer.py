@@ -28,6 +28,7 @@ from gpukeras.layers.tracking import CALLS
 from gpukeras.layers.weights import Stateful
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, to_array
+from gpukeras.text import is_text, string_tensor
 
 # Constructor arguments that only say something about the first layer of a Sequential model.
 _SHAPE_ARGUMENTS = ("input_shape", "batch_input_shape", "batch_shape", "input_dim", "input_length",
@@ -77,6 +78,7 @@ class Layer(Stateful):
     """
 
     built = False
+    takes_text = False  # whether lists of strings, given as the inputs, are one tensor
     capturable = False  # whether ``call`` is array calls alone, so that a small model's step may be recorded
     _init_args: tuple[tuple, dict]
     _compute_kind: np.dtype | None  # ``None`` until a layer with a map of policies knows its path
@@ -304,6 +306,8 @@ class Layer(Stateful):
             elif isinstance(x, Tensor):
                 if kind is None or not dtypes.is_float(x.dtype) or x.dtype == kind:
                     return x
+            elif isinstance(x, np.ndarray) and x.dtype.kind in "OSU":
+                return string_tensor(x, f"layer {self.name!r}")
             elif isinstance(x, np.ndarray) or hasattr(x, "__cuda_array_interface__"):
                 return Tensor(to_array(x, kind if dtypes.is_float(x.dtype) else None))
             elif sparse.is_sparse(x):
@@ -318,6 +322,8 @@ class Layer(Stateful):
 
         if args and isinstance(args[0], (list, tuple)) and args[0] and is_numbers(args[0]):
             args = (Tensor(to_array(args[0])), *args[1:])
+        elif self.takes_text and args and is_text(args[0]):
+            args = (string_tensor(args[0], f"layer {self.name!r}"), *args[1:])
         args = tuple([tree.map_structure(convert, a) for a in args])
         kwargs = {k: v if v is None or v is True or v is False else tree.map_structure(convert, v)
                   for k, v in kwargs.items()}

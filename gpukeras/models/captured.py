@@ -23,6 +23,7 @@ from gpukeras.models.replay import Replay
 from gpukeras.registry import is_own
 from gpukeras.symbolic import OpCall
 from gpukeras.tensor import Tensor
+from gpukeras.text import StringTensor
 
 WARM_UP = 3  # ordinary steps on a batch shape before it is recorded
 MOST = 4  # batch shapes recorded per model
@@ -171,6 +172,8 @@ def _signature(data):
 
 def _of_tensor(leaf):
     if type(leaf) is not Tensor:
+        if isinstance(leaf, StringTensor):
+            return "the input is text"
         return "the input is sparse" if isinstance(leaf, Tensor) else "a batch holds more than tensors"
     array = leaf.array
     if type(array) is not np.ndarray and leaf.backend is not backends.current():

@@ -23,6 +23,7 @@ from gpukeras import backends, config, dtypes, random, tree
 from gpukeras.backends.sparse import CompressedRows, compress_array, density
 from gpukeras.sparse import SparseTensor, compressed, is_sparse
 from gpukeras.tensor import Tensor, to_array
+from gpukeras.text import StringTensor, is_text, string_tensor
 from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
@@ -199,6 +200,8 @@ def _batch(array, backend) -> Tensor:
     """Return rows that were cut out as a tensor on ``backend``."""
     if type(array) is CompressedRows:
         return SparseTensor(array) if backend is backends.CPU else Tensor(backend.rows_to_dense(array))
+    if isinstance(array, StringTensor):
+        return array
     if hasattr(array, "toarray"):  # of CuPy
         array = array.toarray()
     return Tensor(array if _on(array, backend) else backend.asarray(array))
@@ -261,6 +264,8 @@ def standardize_arrays(data, name: str, backend):
         return {k: standardize_arrays(v, f"{name}[{k!r}]", backend) for k, v in data.items() if v is not None}
     if isinstance(data, (list, tuple)) and not _is_numbers(data):
         return type(data)(standardize_arrays(v, name, backend) for v in data)
+    if isinstance(data, StringTensor):
+        return data
     if isinstance(data, Tensor):
         return to_array(data, None, backend)
     if backend.owns(data) and not isinstance(data, np.ndarray):
@@ -270,7 +275,14 @@ def standardize_arrays(data, name: str, backend):
             f"{name} lies on {backends.backend_of(data).name}, but new arrays go to {backend.name}; select "
             "one device by keras.config.set_device, or pass host data"
         )
+    if isinstance(data, (list, tuple)) and is_text(data):
+        return string_tensor(data, name)
     array = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data)
+    if name.startswith("x") and is_text(array):
+        try:
+            return string_tensor(array, name)
+        except TypeError as error:
+            raise ValueError(f"{name} holds values of dtype object, text among them: {error}") from error
     if array.dtype.kind in "OSUM":
         raise ValueError(
             f"{name} holds values of dtype {array.dtype}; expected numbers. Convert text and categories "
@@ -461,7 +473,8 @@ def one_batch(x, y=None, sample_weight=None, class_weight=None):
         raise TypeError("expected one batch of arrays; use fit, evaluate or predict for data sets")
     first = tree.flatten(x)[0] if tree.is_nested(x) else x
     shape = getattr(first, "shape", None)  # sparse matrices have no length
-    count = shape[0] if shape else len(first if hasattr(first, "__len__") else x)
+    many = hasattr(first, "__len__") and not isinstance(first, (str, bytes))
+    count = shape[0] if shape else len(first if many else x)
     source = make_source(x, y, sample_weight, max(1, count), class_weight=class_weight, what="one batch")
     return pack_x_y_sample_weight(*next(iter(source)))
 

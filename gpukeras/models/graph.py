@@ -10,6 +10,7 @@ from gpukeras import ops, tree
 from gpukeras.layers.layer import Layer
 from gpukeras.symbolic import KerasTensor, Node, Operation, auto_name
 from gpukeras.tensor import Tensor, to_array
+from gpukeras.text import StringTensor, is_text, string_tensor
 
 
 class Graph:
@@ -44,6 +45,7 @@ class Graph:
         # One input: its free batch axis, the sizes after it and its dtype, to recognise what fits as it is.
         only = self.inputs[0]
         simple = len(self.inputs) == 1 and only.shape and only.shape[0] is None and None not in only.shape[1:]
+        simple = simple and only.dtype != "string"
         self._fits = (tuple(only.shape[1:]), np.dtype(only.dtype)) if simple else None
 
     # ---- finding the graph -----------------------------------------------------------------------
@@ -183,11 +185,19 @@ class Graph:
 
     def _fit(self, x, spec: KerasTensor):
         if not isinstance(x, (Tensor, KerasTensor)):
-            x = Tensor(to_array(x))
+            x = string_tensor(x) if is_text(x) else Tensor(to_array(x))
+        if (x.dtype == "string") != (spec.dtype == "string"):
+            came = "text; turn it into numbers first (StringLookup, TextVectorization, Hashing)"
+            raise ValueError(
+                f"model {self.name!r}: input {spec.name!r} takes {spec.dtype}, came "
+                + (came if x.dtype == "string" else str(x.dtype))
+            )
         shape = x.shape
         if len(shape) != len(spec.shape):
             mask = x._keras_mask
-            if len(shape) == len(spec.shape) + 1 and shape[-1] == 1:
+            if isinstance(x, StringTensor):
+                x = _fitted_text(x, len(spec.shape))
+            elif len(shape) == len(spec.shape) + 1 and shape[-1] == 1:
                 x = ops.squeeze(x, axis=-1)
             elif len(shape) == len(spec.shape) - 1 and spec.shape[-1] == 1:
                 x = ops.expand_dims(x, axis=-1)
@@ -226,6 +236,13 @@ class Graph:
             count = sum(n == name or n.startswith(f"{name}_") and n[len(name) + 1:].isdigit() for n in names)
             names.append(f"{name}_{count}" if name in names else name)
         return names
+
+
+def _fitted_text(x: StringTensor, rank: int) -> StringTensor:
+    """Return text with a last axis of one element added or taken away, where that gives it ``rank`` axes."""
+    if x.ndim == rank + 1 and x.shape[-1] == 1:
+        return x[..., 0]
+    return x[..., None] if x.ndim == rank - 1 else x
 
 
 def _in_keras_order(nodes: list[Node], inputs, outputs) -> tuple[list[Node], list[Operation]]:

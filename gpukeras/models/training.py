@@ -23,6 +23,7 @@ from gpukeras.models.compiled import CompiledLoss, CompiledMetrics, check_losses
 from gpukeras.models.data import make_source, one_batch, split_validation, validation_parts
 from gpukeras.models.inner_batch import set_pace
 from gpukeras.tensor import Tensor, Variable
+from gpukeras.text import StringTensor
 from gpukeras.utils.structures import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
@@ -529,8 +530,7 @@ class Trainer(Layer):
             for number, data in enumerate(source):
                 runner.on_predict_batch_begin(pace.first(number))
                 structure = self.predict_step(pack_x_y_sample_weight(*data))
-                outputs = [t.backend.to_numpy(t.array) if isinstance(t, Tensor) else np.asarray(t)
-                           for t in tree.flatten(structure)]
+                outputs = [_on_host(t) for t in tree.flatten(structure)]
                 collected.append(outputs)
                 runner.on_predict_batch_end(pace.last(number), {"outputs": structure})
                 if self.stop_predicting:
@@ -604,6 +604,12 @@ class Trainer(Layer):
 
 
 # ---- helpers -----------------------------------------------------------------------------------------
+def _on_host(output) -> np.ndarray:
+    if isinstance(output, StringTensor):
+        return np.asarray(output)
+    return output.backend.to_numpy(output.array) if isinstance(output, Tensor) else np.asarray(output)
+
+
 def _flat(logs):
     """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
     if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import autograd, backends, dtypes, symbolic
+from gpukeras import autograd, backends, dtypes, symbolic, text
 from gpukeras.autograd import custom_gradient, stop_gradient  # noqa: F401  (public here)
 from gpukeras.backends import shapes
 from gpukeras.op import op
@@ -36,6 +36,8 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
         if dtype is None or str(x.dtype) == dtypes.standardize_dtype(dtype):
             return x
         return cast(x, dtype)
+    if dtype in (None, "string") and text.is_text(x):
+        return text.string_tensor(x, "convert_to_tensor")
     return Tensor(to_array(x, dtype))
 
 

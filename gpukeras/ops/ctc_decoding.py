@@ -195,7 +195,7 @@ class _Search:
         count = from_source(self.count)
         labels = np.take_along_axis(self.labels[rows], source[:, :, None], 1)
         ends = np.nonzero(new)
-        labels[(*ends, count[ends])] = added[ends]
+        labels[ends[0], ends[1], count[ends]] = added[ends]
         values = {
             "blank": np.where(new, never, np.take_along_axis(waiting_blank, source, 1)),
             "label": np.where(new, found, np.take_along_axis(waiting_label, source, 1)),

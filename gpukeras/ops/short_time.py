@@ -11,7 +11,12 @@ from .core import as_tensor, cast
 from .fourier import extract_sequences, irfft, overlap_add, rfft
 from .padding import pad
 
-WINDOWS = {"hann": 0.5, "hamming": 0.54}  # a in  a - (1 - a) cos(2 pi t / T)
+# Windows that are sums of cosines:  sum_k (-1)^k a_k cos(2 pi k t / T).
+COSINES = {
+    "hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08),
+    "nuttall": (0.3635819, 0.4891775, 0.1365995, 0.0106411),
+    "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168), "boxcar": (1.0,),
+}
 _SILENT = 1e-10  # sums of squared windows below this count as none
 
 
@@ -126,7 +131,7 @@ def _window(op, window, sequence_length, fft_length, kind):
     if window is None:
         return None
     if isinstance(window, str):
-        if window not in WINDOWS:
+        if window not in ("hann", "hamming"):
             raise ValueError(f"{op}: window must be 'hann', 'hamming', None or a tensor, came {window!r}")
         window = window_values(window, sequence_length)
     if isinstance(window, (np.ndarray, list, tuple)):
@@ -142,15 +147,39 @@ def _window(op, window, sequence_length, fft_length, kind):
 
 
 def window_values(name: str, length: int, periodic: bool = True) -> np.ndarray:
-    """Return a window by name, in float64.
+    """Return a window that is a sum of cosines, by name, in float64.
 
     Parameters
     ----------
-    name : {"hann", "hamming"}
+    name : str
+        A key of ``COSINES``.
     length : int
     periodic : bool
         Whether the window begins again after ``length`` elements; else its last equals its first.
     """
-    a = WINDOWS[name]
-    period = length if periodic else length - 1
-    return a - (1 - a) * np.cos(2 * np.pi * np.arange(length) / max(period, 1))
+    if length == 1:
+        return np.ones(1)
+    angle = 2 * np.pi * np.arange(length) / (length if periodic else length - 1)
+    found = np.zeros(length)
+    for k, factor in enumerate(COSINES[name]):
+        found += (-1) ** k * factor * np.cos(k * angle)
+    return found
+
+
+def window_by_name(window, length: int, periodic: bool) -> np.ndarray:
+    """Return a window that scipy knows, by a name or a tuple (name, parameters ...), in float64.
+
+    Raises
+    ------
+    ValueError
+        For names that nobody knows; those beyond ``COSINES`` need scipy.
+    """
+    if isinstance(window, str) and window in COSINES:
+        return window_values(window, length, periodic)
+    try:
+        from scipy.signal import get_window
+    except ImportError as error:
+        raise ValueError(
+            f"the window {window!r} is none of {tuple(COSINES)}; for others install scipy"
+        ) from error
+    return get_window(window, length, fftbins=periodic)

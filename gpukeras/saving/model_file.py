@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 
+from gpukeras.saving.assets import read_assets, write_assets
 from gpukeras.saving.files import member, opened, written_whole
 from gpukeras.saving.registration import custom_object_scope
 from gpukeras.saving.serialization import deserialize_keras_object, serialize_keras_object
@@ -50,6 +51,7 @@ def save_model(model, filepath, overwrite: bool = True, **kwargs) -> None:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights.getvalue())
+        write_assets(model, archive)
 
 
 def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: bool = True):
@@ -110,4 +112,5 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
                 state = member(file, "optimizer/vars")
                 if state is not None and len(state):
                     load_optimizer_state(model, model.optimizer, state)
+        read_assets(model, archive)
     return model
