@@ -87,6 +87,7 @@ def _words(seed) -> list[int]:
 
 class _Noticing(threading.local):
     drawn: list | None = None  # what ``noticed`` collects in this thread
+    positions: tuple = ()  # one list for each ``remembered`` that is open
 
 
 _NOTICING = _Noticing()
@@ -113,8 +114,48 @@ def noticed():
         _NOTICING.drawn = None
 
 
+@contextlib.contextmanager
+def remembered():
+    """Note where generators of noise stand before they are drawn from, for who draws the same again.
+
+    Yields
+    ------
+    list of (Backend, generator, position)
+    """
+    found: list = []
+    before = _NOTICING.positions
+    _NOTICING.positions = (*before, found)
+    try:
+        yield found
+    finally:
+        _NOTICING.positions = before
+
+
+@contextlib.contextmanager
+def drawn_again(positions: list):
+    """Let generators stand where they stood inside the ``with`` block, and afterwards where they do now."""
+    now = [(backend, generator, backend.generator_state(generator)) for backend, generator, _ in positions]
+    for backend, generator, state in positions:
+        backend.set_generator_state(generator, state)
+    try:
+        yield
+    finally:
+        for backend, generator, state in now:
+            backend.set_generator_state(generator, state)
+
+
 def device_generator(backend, seed=None):
     """Return the noise generator for ``seed`` on ``backend`` (see the top of this file)."""
+    if not _NOTICING.positions:
+        return _noticed_generator(backend, seed)
+    found = _noticed_generator(backend, seed)
+    for noted in _NOTICING.positions:
+        if not any(found is generator for _, generator, _ in noted):
+            noted.append((backend, found, backend.generator_state(found)))
+    return found
+
+
+def _noticed_generator(backend, seed):
     drawn = _NOTICING.drawn
     if drawn is None:
         return _device_generator(backend, seed)
@@ -196,7 +237,7 @@ class SeedGenerator:
 
     def get_config(self) -> dict:
         """Return the constructor arguments."""
-        return {"seed": self.seed}
+        return {"seed": self.seed, "name": self.name}
 
     @classmethod
     def from_config(cls, config):

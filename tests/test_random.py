@@ -131,7 +131,7 @@ def test_host_generator():
 
 def test_seed_generator():
     g = SeedGenerator(42, name="noise")
-    assert g.get_config() == {"seed": 42} and g.name == "noise"
+    assert g.get_config() == {"seed": 42, "name": "noise"}
     assert SeedGenerator.from_config(g.get_config()).seed == 42
     first, second = g.next(), g.next()
     assert first.dtype == "uint32" and first.numpy().tolist() == [42, 0]
