@@ -7,6 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from gpukeras import dtypes
+
 
 @contextlib.contextmanager
 def written_whole(filepath, overwrite: bool = True):
@@ -89,6 +93,15 @@ def read_array(dataset, shape, what: str):
         raise ValueError(
             f"{what}: the model needs shape {tuple(shape)}, the file holds {tuple(dataset.shape)}"
         )
+    if dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2 and dataset.dtype.names is None:
+        return np.asarray(dataset[()]).view(dtypes.bfloat16())
     if dataset.dtype.kind not in "fiub":
         raise ValueError(f"{what}: expected numbers in the file, found dtype {dataset.dtype}")
     return dataset[()]
+
+
+def write_array(group, name: str, values: np.ndarray) -> None:
+    """Write values as a data set; of bfloat16, which HDF5 does not know, as pairs of bytes and an attribute."""
+    dataset = group.create_dataset(name, data=values)
+    if values.dtype.kind == "V":
+        dataset.attrs["dtype"] = "bfloat16"

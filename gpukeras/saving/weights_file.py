@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukeras.saving.files import member, opened, read_array, written_whole
+from gpukeras.saving.files import member, opened, read_array, write_array, written_whole
 from gpukeras.symbolic import to_snake_case
 
 
@@ -151,13 +151,13 @@ def write_state(model, file) -> None:
         store: dict = {}
         layer.save_own_variables(store)
         for name, value in store.items():
-            group.create_dataset(name, data=np.asarray(value))
+            write_array(group, name, np.asarray(value))
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and hasattr(optimizer, "variables"):
         group = file.require_group("optimizer/vars")
         group.attrs["name"] = optimizer.name
         for i, variable in enumerate(optimizer.variables):
-            group.create_dataset(str(i), data=variable.numpy())
+            write_array(group, str(i), variable.numpy())
 
 
 def read_state(model, file, skip_mismatch: bool) -> list[Callable]:
@@ -280,7 +280,7 @@ def _write_old_group(group, variables) -> None:
         names.append(f"{path}:0")
     group.attrs["weight_names"] = np.array([n.encode() for n in names]) if names else np.zeros(0, "S1")
     for name, variable in zip(names, variables):
-        group.create_dataset(name, data=variable.numpy())
+        write_array(group, name, variable.numpy())
 
 
 _TOP = "top_level_model_weights"  # weights that belong to no layer of the model
