@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from support import emulator
+from support.fake_device import emulated
 from support.layer_checks import check_layer
 
 import gpukeras as keras
@@ -260,3 +262,19 @@ def test_recorded_steps():
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, y, batch_size=16, verbose=0)
         assert "recorded" in keras.config.explain(model)
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(bool(emulator.missing()), reason=f"kernels: {emulator.missing()}")
+def test_captured_steps():
+    """On a GPU, steps with attention become graphs."""
+    x, y = RNG.standard_normal((48, 6, 8)).astype("float32"), RNG.integers(0, 2, 48)
+    with emulated():
+        inputs = keras.Input((6, 8))
+        z = layers.MultiHeadAttention(2, 4, dropout=0.1)(inputs, inputs, use_causal_mask=True)
+        z = layers.GroupQueryAttention(4, 2, 1)(z, z)
+        z = layers.GroupNormalization(2)(layers.Attention()([inputs, z]))
+        model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Flatten()(z)))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=8, verbose=0)
+        assert "captured as a graph" in keras.config.explain(model)

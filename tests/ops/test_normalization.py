@@ -6,6 +6,7 @@ from support.checks import check_gradient, check_op
 
 import gpukeras as keras
 from gpukeras import ops
+from gpukeras.ops.normalization import group_normalization
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((4, 3, 5)) * 2 + 1
@@ -184,3 +185,64 @@ def test_moving_averages_move_in_the_op(backend):
     np.testing.assert_allclose(variance.numpy(), 3 + 0.25 * x.var(0), 1e-6)
     np.testing.assert_allclose(found[0].numpy(), x.mean(0), 1e-5, 1e-6)
     assert (mean.version, variance.version) == (versions[0] + 1, versions[1] + 1)
+
+
+# ---- groups and lengths -----------------------------------------------------------------------------
+def group(x, gamma=None, beta=None, groups=32, axis=-1, epsilon=1e-3):
+    z = np.moveaxis(x, axis, -1)
+    split = z.reshape(len(x), -1, groups, z.shape[-1] // groups)
+    split = (split - split.mean((1, 3), keepdims=True)) / np.sqrt(split.var((1, 3), keepdims=True) + epsilon)
+    y = split.reshape(z.shape)
+    y = y * (1 if gamma is None else gamma) + (0 if beta is None else beta)
+    return np.moveaxis(y, -1, axis)
+
+
+@pytest.mark.parametrize("shape, groups, axis", [
+    ((3, 4, 5, 6), 3, -1), ((3, 6, 4), 2, 1), ((3, 4, 6, 5), 6, 2), ((4, 8), 2, -1), ((5, 24, 16, 8), 4, -1),
+    ((2, 64, 80, 16), 4, -1), ((3, 8, 500), 4, 1),
+])
+def test_group(backend, shape, groups, axis):
+    x, channels = RNG.standard_normal(shape), shape[axis]
+    gamma, beta = RNG.standard_normal((2, channels))
+    kwargs = {"groups": groups, "axis": axis}
+    small = x.size < 1000
+    check_op(group_normalization, [x, gamma, beta], group, kwargs=kwargs, second_order=small, strided=small,
+             rtol=1e-4, atol=1e-4, directions=1)
+    check_op(group_normalization, [x + 2, None, beta], group, kwargs=kwargs, strided=False, rtol=1e-4,
+             atol=1e-4, directions=1)
+    if small:
+        check_op(group_normalization, [x, gamma, None], group, kwargs=kwargs, strided=False, rtol=1e-4)
+
+
+def test_group_errors():
+    with pytest.raises(ValueError, match="4 groups of the channels on axis 1 of x .shape .2, 6.."):
+        group_normalization(ops.zeros((2, 6)), groups=4)
+    with pytest.raises(ValueError, match="gamma has shape .3,."):
+        group_normalization(ops.zeros((2, 6)), ops.ones((3,)), groups=2)
+    assert group_normalization(ops.zeros((0, 6)), groups=2).shape == (0, 6)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, (0, 2), None])
+def test_normalize(backend, axis):
+    check_op(ops.normalize, [X], lambda x, axis: x / np.sqrt((x**2).sum(axis, keepdims=True)),
+             kwargs={"axis": axis}, second_order=True)
+
+
+def test_normalize_short_vectors(backend):
+    """Vectors shorter than ``epsilon`` are divided by it, and their gradient too."""
+    x = np.array([[0.0, 0.0], [0.1, 0.2], [3.0, 4.0]])
+
+    def reference(x, epsilon):
+        return x / np.maximum(np.sqrt((x**2).sum(-1, keepdims=True)), epsilon)
+
+    check_op(ops.normalize, [x], reference, kwargs={"epsilon": 0.5}, second_order=True)
+    assert ops.normalize([[3, 4]]).dtype == "float32"
+
+
+def test_rms_scaling(backend):
+    """The meaning of Keras 3: divided by the standard deviation without being centred."""
+    def reference(x, gamma, beta, axis, epsilon, rms_scaling):
+        return x / np.sqrt(x.var(axis, keepdims=True) + epsilon) * gamma
+
+    check_op(ops.layer_normalization, [X, RNG.standard_normal(5), None], reference,
+             settings=(-1, 0.1, True), second_order=True)
