@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gpukeras import dtypes
+from gpukeras.losses.loss import to_tensor
 from gpukeras.tensor import Tensor, to_array
 
 from .arrays import align, masked_weights, ratio
@@ -156,8 +158,10 @@ class MeanMetricWrapper(Mean):
         if self._counts and not isinstance(self.total.array, np.ndarray):
             if self._counted(y_true, y_pred, sample_weight):
                 return
-        values = self._fn(y_true, y_pred, **self._fn_kwargs)
         mask = getattr(y_pred, "_keras_mask", None)
+        if isinstance(y_pred, Tensor) and (wide := dtypes.wide(y_pred.dtype)) != y_pred.dtype:
+            y_pred = to_tensor(y_pred, wide.name)  # halves would round what is averaged
+        values = self._fn(y_true, y_pred, **self._fn_kwargs)
         if mask is not None:
             sample_weight = Tensor(masked_weights(sample_weight, mask, self.dtype, y_pred.backend))
         self._take(values, sample_weight)

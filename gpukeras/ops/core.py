@@ -114,7 +114,7 @@ def _limits(dtype):
     if dtype.kind == "b":
         return 0, 1
     if dtypes.is_float(dtype):
-        info = np.finfo(dtype)
+        info = dtypes.finfo(dtype)
         return float(info.min), float(info.max)
     found = np.iinfo(dtype)
     return int(found.min), int(found.max)
