@@ -37,8 +37,8 @@ _NAMES = {
 # Known to Keras only as the steps they are made of, or not at all: read by us alone.
 _OURS = frozenset({
     "adaptive_max_gradient", "adaptive_max_select", "adaptive_mean_gradient", "additive_scores",
-    "attention", "average_pool_gradient", "batch_normalization_training", "bitcast", "clipped_relu",
-    "conv_lstm", "convolution", "convolution_data", "convolution_kernel", "coordinates",
+    "attention", "average_pool_gradient", "bag_of_ids", "batch_normalization_training", "bitcast",
+    "clipped_relu", "conv_lstm", "convolution", "convolution_data", "convolution_kernel", "coordinates",
     "depthwise_convolution", "dropout", "elastic_shifts", "embedding", "embedding_gradient", "enlarge",
     "fourier", "fused_dense", "gather_nd", "give_back", "group_normalization", "gru", "half_transposed",
     "half_weighted", "hard_sigmoid_keras2", "index_put", "isin", "layer_normalization", "local_data",

@@ -8,7 +8,8 @@ from gpukeras.tensor import Tensor
 
 
 def _bag_shape(ids, weights, depth, *args, **kwargs):
-    if weights is not None and tuple(weights) != tuple(ids):
+    if weights is not None and (len(weights) != len(ids) or any(
+            n != m and None not in (n, m) for n, m in zip(weights, ids))):
         raise ValueError(f"the weights have shape {tuple(weights)}, the categories {tuple(ids)}")
     return (*ids[:-1], depth)
 
@@ -34,6 +35,7 @@ def bag_of_ids(ids, weights, depth, dtype, binary=False):
     -------
     tensor, shape (..., depth)
     """
+    _bag_shape(ids.shape, None if weights is None else weights.shape, depth)
     backend, a = ids.backend, ids.array
     xp, kind = backend.xp, dtypes.standardize_dtype(dtype)
     if a.dtype.kind != "i" or a.dtype.itemsize < 8:

@@ -145,7 +145,8 @@ class STFTSpectrogram(Layer):
     Parameters
     ----------
     mode : {"log", "magnitude", "psd", "real", "imag", "angle", "stft"}
-        Logarithm of the magnitude, the magnitude, its square, one of the two parts, the angle, or both parts.
+        Logarithm of the magnitude, the magnitude, its square (that of mirrored frequencies added), one of the
+        two parts, the angle, or both parts.
     frame_length : int
         Elements under the window.
     frame_step : int, optional
@@ -198,6 +199,7 @@ class STFTSpectrogram(Layer):
         self.data_format = data_format or settings.image_data_format()
         self.input_spec = InputSpec(ndim=3)
         _window(window, frame_length, periodic)  # an unknown name is an error now
+        self._constants = Constants()
         self.real_kernel: Any = None
         self.imag_kernel: Any = None
 
@@ -244,7 +246,12 @@ class STFTSpectrogram(Layer):
             return ops.arctan2(im, re)
         power = re * re + im * im
         if self.mode == "psd":
-            return power
+            length = self._transform_length
+            counts = np.full(length // 2 + 1, 2.0)  # frequencies stand for their mirror images as well
+            counts[0] = 1.0
+            if length % 2 == 0:
+                counts[-1] = 1.0
+            return power * self._constants.get("counts", counts, power, power.dtype.name)
         magnitude = ops.sqrt(ops.maximum(power, settings.epsilon()))
         return ops.log(ops.maximum(magnitude, settings.epsilon())) if self.mode == "log" else magnitude
 
