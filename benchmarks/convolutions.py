@@ -118,6 +118,13 @@ def ours(shape: Shape, x, w, b, dy) -> tuple[dict, dict]:
     return calls, ways
 
 
+def shared(torch, array):
+    """Return PyTorch's view of an array of ours; bfloat16 goes by its bits, as not every library says so."""
+    if array.dtype.name == "bfloat16":
+        return torch.from_dlpack(array.view("int16")).view(torch.bfloat16)
+    return torch.from_dlpack(array)
+
+
 def torchs(shape: Shape, x, w, b, dy) -> dict[str, dict]:
     """Return functions that run each pass, for each layout; empty without torch."""
     try:
@@ -134,11 +141,11 @@ def torchs(shape: Shape, x, w, b, dy) -> dict[str, dict]:
     found = {}
     for name, layout in layouts.items():
         xt, dyt = (
-            torch.from_dlpack(a).permute(0, -1, *range(1, every + 1)).contiguous(memory_format=layout)
+            shared(torch, a).permute(0, -1, *range(1, every + 1)).contiguous(memory_format=layout)
             for a in (x, dy)
         )
-        wt = torch.from_dlpack(w).permute(-1, -2, *range(every)).contiguous(memory_format=layout)
-        bt = torch.from_dlpack(b)
+        wt = shared(torch, w).permute(-1, -2, *range(every)).contiguous(memory_format=layout)
+        bt = shared(torch, b)
         if low != high:  # PyTorch pads evenly: the rest is padded beforehand, untimed
             xt = F.pad(xt, (low, high) * every).contiguous(memory_format=layout)
         even = low if low == high else 0

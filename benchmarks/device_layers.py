@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ RESNET = (
     "stem", "2-reduce-first", "2-3x3", "2-expand", "3-3x3-down", "3-3x3", "3-expand", "4-3x3", "4-reduce",
     "5-3x3",
 )
+HALVES = ("float16", *(["bfloat16"] if importlib.util.find_spec("ml_dtypes") else []))
+PRECISIONS = ("float32", "tf32", *HALVES)
 TRAFFIC = {  # least bytes moved, in multiples of input and output; an index of the maximum takes a byte
     "max_pool predict": (1, 1), "max_pool forward": (1, 1.25), "max_pool backward": (1, 1.25),
     "average_pool forward": (1, 1), "average_pool backward": (1, 1),
@@ -88,7 +91,9 @@ class Values:
     def __init__(self, backend, dtype: str = "float32"):
         import numpy as np
 
-        self.backend, self.dtype = backend, dtype
+        from gpukeras import dtypes
+
+        self.backend, self.dtype = backend, dtypes.standardize_dtype(dtype)
         block = np.random.default_rng(0).standard_normal(1 << 20, "float32")[:-7]  # no power of two
         self._block = backend.asarray(block.astype(dtype))
 
@@ -101,6 +106,11 @@ class Values:
         """Return whole numbers, few of them often and most of them seldom."""
         xp = self.backend.xp
         return (xp.square(self.standard_normal(shape)) * (below / 20)).astype("int32") % below
+
+
+def storage(precision: str) -> str:
+    """Return the dtype of arrays that are computed with in a precision."""
+    return precision if precision in HALVES else "float32"
 
 
 # ---- the groups -------------------------------------------------------------------------------------------
@@ -124,7 +134,7 @@ def groups(tiny: bool = False) -> dict[str, Group]:
             shape = shapes[name]
             if tiny:
                 shape = shape._replace(size=9, channels=min(shape.channels, 4), filters=5)
-            for precision in ("float32", "tf32", "float16"):
+            for precision in PRECISIONS:
                 found[f"conv {name}, batch {batch}, {precision}"] = _convolution(shape, precision)
     for shape in ((2, 4, 4, 3),) if tiny else ((256, 56, 56, 64), (256, 14, 14, 1024)):
         found |= _borrowed("normalization", elementwise.batch_norm, shape)
@@ -132,7 +142,7 @@ def groups(tiny: bool = False) -> dict[str, Group]:
     for shape in ((3, 5),) if tiny else ((8192, 1000), (65536, 1024)):
         found |= _borrowed("softmax", elementwise.softmax, shape)
         found[f"cross entropy {shape}"] = _group("softmax", cross_entropy, *shape, work=(0, shape))
-    for precision in ("float32", "tf32", "float16"):
+    for precision in PRECISIONS:
         for sizes in ((3, 8, 5),) if tiny else ((8192, 1024, 4096), (256, 512, 512)):
             found[f"dense {'x'.join(map(str, sizes))}, {precision}"] = _group(
                 "dense", dense, *sizes, work=(4 * math.prod(sizes), ()), precision=precision)
@@ -186,7 +196,7 @@ def _quietly(torch, call):
 
 
 def _convolution(shape: convolutions.Shape, precision: str) -> Group:
-    itemsize = 2 if precision == "float16" else 4
+    itemsize = 2 if precision in HALVES else 4
     sizes = {
         "x": (shape.batch, shape.size, shape.size, shape.channels),
         "w": (shape.window, shape.window, shape.channels, shape.filters),
@@ -255,7 +265,7 @@ def dense(values, rows: int, inputs: int, units: int) -> Iterator[Case]:
     y = backend.dense_forward(x, w, b, "relu")
 
     def torchs(torch, step):
-        a, k, c, d, out = map(torch.from_dlpack, (x, w, b, dy, y))
+        a, k, c, d, out = (convolutions.shared(torch, v) for v in (x, w, b, dy, y))
 
         def backward():
             z = torch.ops.aten.threshold_backward(d, out, 0)
@@ -375,8 +385,7 @@ class Layers:
             self.rates = self._ceilings(self.cpu, HostClock(), 32 if self.tiny else 1536, ("float32",))
         found = {"cpu": dict(self.rates)}
         if self.gpu:
-            names = ("float32", "tf32", "float16")
-            found["gpu"] = self._ceilings(self.backend, self.clock, 32 if self.tiny else 8192, names)
+            found["gpu"] = self._ceilings(self.backend, self.clock, 32 if self.tiny else 8192, PRECISIONS)
         return found
 
     def _ceilings(self, backend, clock, side: int, names) -> dict[str, float]:
@@ -384,11 +393,11 @@ class Layers:
         one, other = (xp.ones(1 << (10 if self.tiny else 26), "float32") for _ in range(2))
         found = {"copy": 2 * one.nbytes / self._seconds(lambda: xp.copyto(one, other), clock)}
         for name in names:
-            a = Values(backend, "float16" if name == "float16" else "float32").standard_normal((side, side))
+            a = Values(backend, storage(name)).standard_normal((side, side))
             with at_precision(name, self.torch):
                 calls = [lambda a=a: backend.dense_product(a, a)]
                 if self.torch is not None:
-                    t = self.torch.from_dlpack(a)
+                    t = convolutions.shared(self.torch, a)
                     calls.append(lambda t=t: t @ t)
                 found[name] = 2.0 * side**3 / min(self._seconds(call, clock) for call in calls)
         return found
@@ -431,7 +440,7 @@ class Layers:
 
         # The session: a CPU's cores are shared out as while a model trains.
         with backends.backend_scope(backend), at_precision(group.precision, torch), threads.session():
-            values = Values(backend, "float16" if group.precision == "float16" else "float32")
+            values = Values(backend, storage(group.precision))
             return [self._row(group, case, clock, rounds, torch) for case in group.make(values)]
 
     def _row(self, group: Group, case: Case, clock, rounds: int, torch) -> dict:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from support import emulator
+from support.halves import needs_bfloat16
 
 import gpukeras as keras
 
@@ -124,7 +125,7 @@ def test_chart(script, tmp_path):
 
 # ---- options ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("given, message", [
-    (["--python", "tf_keras=/x"], "PEER=PATH"), (["--workloads", "k"], "invalid choice"),
+    (["--python", "tf_keras=/x"], "PEER=PATH"), (["--workloads", "z"], "invalid choice"),
     (["--resume"], "--json"), (["--rounds", "0"], "at least 1"), (["--device", "tpu"], "invalid choice"),
 ])
 def test_wrong_options_are_told(script, capsys, given, message):
@@ -139,11 +140,11 @@ def test_what_is_installed_is_compared(script, monkeypatch, capsys):
     options = compare.arguments(["--python", "torch=/x/python"])
     compare.choose(options, "gpu")
     assert options.peers == ["gpukeras", "gpukeras-cpu", "keras-jax", "torch"]
-    assert options.workloads == [*"abcdefghij", "block56", "block28", "block14"]
+    assert options.workloads == [*"abcdefghijklmnop", "block56", "block28", "block14"]
     assert "keras-torch is left out: torch not installed" in capsys.readouterr().out
     options = compare.arguments(["--peers", "gpukeras-cpu", "torch"])
     compare.choose(options, "cpu")
-    assert options.peers == ["gpukeras", "torch"] and options.workloads == list("abcdefghij")
+    assert options.peers == ["gpukeras", "torch"] and options.workloads == list("abcdefghijklmnop")
 
 
 def test_processes_are_told_their_device(script, monkeypatch):
@@ -208,7 +209,7 @@ def test_large_layers_are_left_out_on_a_cpu(script):
     layers = script("device_layers").Layers()
     layers.rates = {"copy": 1e6, "float32": 1e6}
     assert layers.measure("elementwise (8192, 8192)")["left_out"].endswith("s a call on this CPU")
-    assert all(", tf32" not in name and ", float16" not in name for name in layers.groups())
+    assert all(", tf32" not in name and "float16" not in name for name in layers.groups())
 
 
 def test_what_has_a_target_comes_first(script):
@@ -220,7 +221,7 @@ def test_what_has_a_target_comes_first(script):
     found = module.groups()
     convolutions = [name.split(", ")[1:] for name in found if name.startswith("conv ")]
     for batch in ("batch 64", "batch 256"):
-        for precision in ("float32", "tf32", "float16"):
+        for precision in module.PRECISIONS:
             assert convolutions.count([batch, precision]) == len(module.RESNET)
     for units in (128, 256, 512):
         for kept in ("", " masked", " recurrent dropout"):
@@ -249,6 +250,8 @@ def test_the_clock_of_a_device_counts_what_was_called(script, gpu):
 @pytest.mark.parametrize("group", [
     "lstm 3x5x4x8 masked, float32", "gru 3x5x4x8 recurrent dropout, tf32", "pool 3/2 (2, 8, 8, 4)",
     "elementwise (3, 40)", "conv 2-reduce-first, batch 2, float16", "batch_norm (2, 4, 4, 3)",
+    pytest.param("conv 2-reduce-first, batch 2, bfloat16", marks=needs_bfloat16),
+    pytest.param("dense 3x8x5, bfloat16", marks=needs_bfloat16),
     "cross entropy (3, 5)", "dense 3x8x5, tf32", "embedding (7, 4, 2, 3)", "adam over 1000 parameters",
 ])
 def test_layers_run_on_a_gpu(script, gpu, group):
@@ -297,7 +300,7 @@ def test_a_run_on_a_gpu(script, gpu, monkeypatch, tmp_path, capsys):
     assert compare.main(given) == 1  # what failed is told
     run, text = json.loads(file.read_text()), capsys.readouterr().out
     assert run["device"]["kind"] == "gpu"
-    assert set(run["ceilings"]["gpu"]) == {"copy", "float32", "tf32", "float16"}
+    assert set(run["ceilings"]["gpu"]) == {"copy", *layers.PRECISIONS}
     assert "reached        5.00  (d), best: keras-jax" in text
     assert "share of the copy bandwidth: at least 0.8; 0 of 4" in text
     assert run["workloads"]["d"]["errors"] == {"keras-torch": "keras-torch: PyTorch finds no GPU"}
