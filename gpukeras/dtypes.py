@@ -161,7 +161,7 @@ def result_type(*dtypes) -> np.dtype:
         others = [d for d in floats if d.kind != "V"]
         floats = [np.dtype("float32"), *others] if others else [bfloat16()]
     found = np.result_type(*(floats or kinds)) if kinds else np.dtype(_FLOATX)
-    if not floats and found.kind == "f":  # int64 with uint64: NumPy would answer float64
+    if kinds and not floats and found.kind == "f":  # int64 with uint64: NumPy would answer float64
         found = np.dtype("int64")
     _cache[dtypes] = found
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import autograd, config, ops
+from gpukeras import autograd, config, dtypes, ops
 from gpukeras.op import op
 from gpukeras.ops.warping import image_rank
 from gpukeras.tensor import Tensor
@@ -74,14 +74,14 @@ def _gray_shape(x, data_format):
 def gray(x, data_format):
     """Return the brightness of RGB images."""
     axis = _axis(data_format)
-    kind = np.dtype("float32") if x.dtype.kind != "f" else x.dtype
+    kind = np.dtype("float32") if not dtypes.is_float(x.dtype) else x.dtype
     parts = [_channel(x.array, axis, i).astype(kind, copy=False) * w for i, w in enumerate(LUMA)]
     y = (parts[0] + parts[1] + parts[2]).astype(x.dtype, copy=False)
 
     def vjp(dy):
         return ops.concatenate([dy * w for w in LUMA], axis=axis)
 
-    return y, vjp if x.dtype.kind == "f" else None
+    return y, vjp if dtypes.is_float(x.dtype) else None
 
 
 def _channel(x, axis: int, i: int):

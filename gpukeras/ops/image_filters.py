@@ -57,7 +57,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
 def _floating(images):
     """Return images as floats."""
     kind = np.dtype(str(images.dtype)) if str(images.dtype) != "bfloat16" else None
-    return images if kind is None or kind.kind == "f" else ops.cast(images, dtypes.floatx())
+    return images if kind is None or dtypes.is_float(kind) else ops.cast(images, dtypes.floatx())
 
 
 def _as_before(x, kind: str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import autograd, backends, config, random
+from gpukeras import autograd, backends, config, dtypes, random
 from gpukeras.backends.warping import FILL_MODES
 from gpukeras.op import op
 from gpukeras.symbolic import KerasTensor
@@ -75,7 +75,7 @@ def read_pixels(images, places, order, fill_mode, fill_value, data_format):
     x, sizes = _columns(images.array, data_format)
     at = _flat(places)
     y = images.backend.sample(x, sizes, at, order, fill_mode, fill_value)
-    wants = tuple(t.dtype.kind == "f" and autograd.is_tracked(t) for t in (images, places))
+    wants = tuple(dtypes.is_float(t.dtype) and autograd.is_tracked(t) for t in (images, places))
     settings = (order, fill_mode, fill_value, data_format)
 
     def vjp(dy):
@@ -87,7 +87,7 @@ def read_pixels(images, places, order, fill_mode, fill_value, data_format):
         return (_images(dx, sizes, data_format) if wants[0] else None,
                 dplaces.reshape(places.shape).astype(places.dtype, copy=False) if wants[1] else None)
 
-    return _images(y, places.shape[2:], data_format), vjp if images.dtype.kind == "f" else None
+    return _images(y, places.shape[2:], data_format), vjp if dtypes.is_float(images.dtype) else None
 
 
 def _once(name: str):
@@ -109,7 +109,7 @@ def give_back(dy, places, shape, order, fill_mode, fill_value, data_format):
     x, sizes = _columns(backend.empty(shape, dy.dtype), data_format)
     d = _columns(dy.array, data_format)[0]
     dx, _ = backend.sample_backward(d, x, sizes, _flat(places), order, fill_mode, 0, (True, False))
-    tracked = places.dtype.kind == "f" and autograd.is_tracked(places) and order
+    tracked = dtypes.is_float(places.dtype) and autograd.is_tracked(places) and order
     again = _once("give_back")
 
     def vjp(v):
