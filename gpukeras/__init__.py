@@ -26,6 +26,8 @@ _MODULES = (
 _HOMES = {  # public name -> module that defines it
     "Tensor": "tensor", "Variable": "tensor", "KerasTensor": "symbolic", "Operation": "symbolic",
     "GradientTape": "autograd", "custom_gradient": "autograd", "stop_gradient": "autograd",
+    "StatelessScope": "scopes", "SymbolicScope": "scopes", "name_scope": "layers.tracking",
+    "RematScope": "rematerialization", "remat": "rematerialization", "Function": "models",
     "Model": "models", "Sequential": "models", "Functional": "models",
     "Input": "layers", "Layer": "layers", "InputSpec": "layers",
     "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers", "Initializer": "initializers",

@@ -13,6 +13,7 @@ Examples
 from __future__ import annotations
 
 import contextlib
+import os
 
 from gpukeras import backends
 from gpukeras.backends import convolution_choice as _convolution_choice
@@ -22,11 +23,13 @@ from gpukeras.dtypes import floatx, set_floatx
 
 __all__ = [
     "backend", "check_numerics", "device", "disable_flash_attention", "disable_interactive_logging",
-    "dtype_policy", "enable_flash_attention", "enable_interactive_logging", "epsilon", "era", "explain",
-    "floatx", "get_device", "get_threads", "image_data_format", "is_flash_attention_enabled",
-    "is_interactive_logging_enabled", "numerics_checked", "set_device", "set_dtype_policy", "set_epsilon",
-    "set_floatx", "set_image_data_format", "set_tf32", "set_threads", "set_winograd", "skip_zeros",
-    "tf32", "winograd", "zeros_skipped",
+    "disable_traceback_filtering", "dtype_policy", "enable_flash_attention", "enable_interactive_logging",
+    "enable_traceback_filtering", "enable_unsafe_deserialization", "epsilon", "era", "explain", "floatx",
+    "get_device", "get_threads", "image_data_format", "is_flash_attention_enabled",
+    "is_interactive_logging_enabled", "is_nnx_enabled", "is_traceback_filtering_enabled", "max_epochs",
+    "max_steps_per_epoch", "numerics_checked", "set_backend", "set_device", "set_dtype_policy",
+    "set_epsilon", "set_floatx", "set_image_data_format", "set_max_epochs", "set_max_steps_per_epoch",
+    "set_tf32", "set_threads", "set_winograd", "skip_zeros", "tf32", "winograd", "zeros_skipped",
 ]
 
 _epsilon = 1e-7
@@ -36,6 +39,9 @@ _interactive_logging = True
 _check_numerics = False
 _skip_zeros = True
 _flash_attention: bool | None = None
+_filter_tracebacks = True
+_max_epochs: int | None = None
+_max_steps: int | None = None
 
 
 def era() -> str:
@@ -328,3 +334,95 @@ def disable_interactive_logging() -> None:
 def is_interactive_logging_enabled() -> bool:
     """Tell whether progress bars draw themselves anew in place."""
     return _interactive_logging
+
+
+# ---- limits for trying things out ------------------------------------------------------------------------
+def max_epochs() -> int | None:
+    """Return the largest number of epochs that ``fit`` trains for, or ``None``.
+
+    Set by ``set_max_epochs``, else by the environment variable ``KERAS_MAX_EPOCHS``.
+    """
+    return _limit(_max_epochs, "KERAS_MAX_EPOCHS")
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Limit the epochs of ``fit``, whatever it is called with: to run a long script through quickly."""
+    global _max_epochs
+    _max_epochs = _checked_limit(max_epochs, "max_epochs")
+
+
+def max_steps_per_epoch() -> int | None:
+    """Return the largest number of batches of an epoch in ``fit``, ``evaluate`` and ``predict``, or ``None``.
+
+    Set by ``set_max_steps_per_epoch``, else by the environment variable ``KERAS_MAX_STEPS_PER_EPOCH``.
+    """
+    return _limit(_max_steps, "KERAS_MAX_STEPS_PER_EPOCH")
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Limit the batches of an epoch of ``fit``, ``evaluate`` and ``predict``."""
+    global _max_steps
+    _max_steps = _checked_limit(max_steps_per_epoch, "max_steps_per_epoch")
+
+
+def _limit(value: int | None, variable: str) -> int | None:
+    if value is not None:
+        return value
+    found = os.environ.get(variable)
+    return _checked_limit(int(found), variable) if found and found.lstrip("-").isdigit() else None
+
+
+def _checked_limit(value, name: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} must be None or an integer >= 1, came {value!r}")
+    return value
+
+
+# ---- files and errors -------------------------------------------------------------------------------------
+def enable_unsafe_deserialization() -> None:
+    """Let configurations and files run Python code that they hold (lambdas), for this process.
+
+    Only for files that you made yourself: such code can do anything.
+    """
+    from gpukeras.saving import serialization
+
+    serialization.enable_unsafe_deserialization()
+
+
+def enable_traceback_filtering() -> None:
+    """Leave the library's own frames out of tracebacks of errors inside layers (the default)."""
+    global _filter_tracebacks
+    _filter_tracebacks = True
+
+
+def disable_traceback_filtering() -> None:
+    """Show tracebacks of errors inside layers with all frames of the library."""
+    global _filter_tracebacks
+    _filter_tracebacks = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Tell whether the library's own frames are left out of tracebacks."""
+    return _filter_tracebacks
+
+
+# ---- other engines ----------------------------------------------------------------------------------------
+def set_backend(backend: str) -> None:
+    """Choose the array library by its name: ``"numpy"`` (the CPU) or ``"cupy"`` (a GPU).
+
+    Does what ``set_device("cpu")`` and ``set_device("gpu")`` do.
+
+    Raises
+    ------
+    ValueError
+        For other engines of Keras.
+    """
+    devices = {"numpy": "cpu", "cupy": "gpu"}
+    if backend not in devices:
+        raise ValueError(f"backend must be one of {sorted(devices)}, came {backend!r}; see config.set_device")
+    set_device(devices[backend])
+
+
+def is_nnx_enabled() -> bool:
+    """Tell whether layers are modules of Flax: never here."""
+    return False

@@ -5,6 +5,8 @@ from gpukeras import lazy as _lazy
 _HOMES = {
     "CosineDecay": "gpukeras.optimizers.schedules",
     "CosineDecayRestarts": "gpukeras.optimizers.schedules",
+    "LinearModel": "gpukeras.models.premade",
+    "WideDeepModel": "gpukeras.models.premade",
     "PeepholeLSTMCell": "gpukeras.layers.recurrent_other_cells",
 }
 

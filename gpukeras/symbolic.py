@@ -26,9 +26,12 @@ class KerasTensor:
     __array_ufunc__ = None
     __hash__ = object.__hash__
     _keras_mask = None
+    ragged = False
+    ragged_rank = row_splits_dtype = None
 
-    def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None):
-        if ragged:
+    def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None, *,
+                 ragged_rank=None, row_splits_dtype=None):
+        if ragged or ragged_rank or row_splits_dtype:
             raise ValueError("ragged symbolic tensors are not supported; use padded inputs")
         self.sparse = bool(sparse)
         self.shape = tuple(shape)
@@ -108,6 +111,40 @@ class Operation:
         self.name = name or auto_name(to_snake_case(type(self).__name__))
         self._inbound_nodes: list[Node] = []
 
+    # ---- for operations of the user's; layers and ops have their own ---
+    def __call__(self, *args, **kwargs):
+        if any_symbolic((args, kwargs)):
+            outputs = self.symbolic_call(*args, **kwargs)
+            Node(self, args, kwargs, outputs)
+            return outputs
+        return self.call(*args, **kwargs)
+
+    def call(self, *args, **kwargs):
+        """Compute on values; subclasses write it."""
+        raise NotImplementedError(f"{type(self).__name__} must define call(self, ...)")
+
+    def symbolic_call(self, *args, **kwargs):
+        """Return symbolic outputs for symbolic inputs."""
+        return self.compute_output_spec(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Return symbolic outputs of the right shapes and dtypes: from ``call``, unless a subclass knows."""
+        outputs = self.call(*args, **kwargs)
+        return tree.map_structure(lambda t: KerasTensor(t.shape, str(t.dtype)), outputs)
+
+    def rematerialized_call(self, fn, *args, **kwargs):
+        """Return ``fn``: only layers heed a ``RematScope``."""
+        return fn
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments; subclasses with more than a name write it."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make an operation from what ``get_config`` returned."""
+        return cls(**config)
+
     def _only_node(self, what: str) -> Node:
         if not self._inbound_nodes:
             raise AttributeError(
@@ -158,21 +195,39 @@ def any_symbolic(structure) -> bool:
 class _Names(threading.local):
     def __init__(self):
         self.counts: dict[str, int] = defaultdict(int)
+        self.scopes: tuple = ()  # open ``name_scope``s: (number of layers around, name, caller, parent)
 
 
-_NAMES = _Names()
+NAMES = _Names()
+
+
+def scoped_path(names, name: str | None = None) -> str:
+    """Return the path of something inside layers of the given names and the open ``name_scope``s.
+
+    Scopes opened inside the innermost layer do not count, as in Keras.
+    """
+    found: list[str] = []
+    for depth, layer in enumerate(names or [None]):
+        for around, own, _, parent in NAMES.scopes:
+            if around == depth or layer is None:
+                if parent is not None:
+                    found = [parent] if parent else []
+                found.append(own)
+        if layer is not None:
+            found.append(layer)
+    return "/".join(found if name is None else [*found, name])
 
 
 def auto_name(prefix: str) -> str:
     """Return ``prefix`` the first time, then ``prefix_1``, ``prefix_2`` and so on."""
-    count = _NAMES.counts[prefix]
-    _NAMES.counts[prefix] += 1
+    count = NAMES.counts[prefix]
+    NAMES.counts[prefix] += 1
     return prefix if count == 0 else f"{prefix}_{count}"
 
 
 def clear_session(free_memory: bool = True) -> None:
     """Start automatic names again, as in a fresh process."""
-    _NAMES.counts.clear()
+    NAMES.counts.clear()
     if free_memory:
         import gc
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gpukeras import backends, dtypes
-from gpukeras.symbolic import KerasTensor, auto_name
+from gpukeras.symbolic import NAMES, KerasTensor, auto_name, scoped_path
 
 new_uid = itertools.count(1).__next__
 _KINDS = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32")}  # told by identity
+
+
+class _Stateless(threading.local):
+    scope: Any = None  # the innermost open StatelessScope of this thread
+
+
+STATELESS = _Stateless()
 layout_version = 0  # counts rebindings; optimizers look here to learn that a variable moved
 
 
@@ -153,6 +162,8 @@ class Variable(Tensor):
     autocast : bool
         Whether a layer with a lower compute dtype reads it in that dtype.
     name : str, optional
+    aggregation, synchronization, layout
+        Accepted for distributed engines; no effect.
 
     Examples
     --------
@@ -164,7 +175,7 @@ class Variable(Tensor):
 
     def __init__(
         self, initializer, shape=None, dtype=None, trainable=True, autocast=True, aggregation="none",
-        synchronization="auto", name=None, *, regularizer=None, constraint=None,
+        synchronization="auto", name=None, layout=None, *, regularizer=None, constraint=None,
     ):
         if callable(initializer):
             if shape is None:
@@ -182,7 +193,7 @@ class Variable(Tensor):
         self.uid = new_uid()
         self.version = 0  # counts changes; a tape refuses to differentiate through values that are gone
         self.name = name or auto_name("variable")
-        self.path = self.name
+        self.path = scoped_path((), self.name) if NAMES.scopes else self.name
         self.autocast = autocast
         self.aggregation = aggregation
         self.synchronization = synchronization
@@ -212,6 +223,8 @@ class Variable(Tensor):
     def assign(self, value) -> Variable:
         """Replace the values in place; shapes must be equal, dtypes are converted."""
         if not isinstance(value, KerasTensor):  # a layer that is only being drawn up changes nothing
+            if STATELESS.scope is not None:
+                STATELESS.scope._set_apart(self)
             new = to_array(value, self.array.dtype, self.backend)
             if new.shape != self.array.shape:
                 raise ValueError(
@@ -224,6 +237,8 @@ class Variable(Tensor):
     def assign_add(self, value) -> Variable:
         """Add ``value`` in place."""
         if not isinstance(value, KerasTensor):
+            if STATELESS.scope is not None:
+                STATELESS.scope._set_apart(self)
             self.array += to_array(value, self.array.dtype, self.backend)
             self.version += 1
         return self
@@ -231,6 +246,8 @@ class Variable(Tensor):
     def assign_sub(self, value) -> Variable:
         """Subtract ``value`` in place."""
         if not isinstance(value, KerasTensor):
+            if STATELESS.scope is not None:
+                STATELESS.scope._set_apart(self)
             self.array -= to_array(value, self.array.dtype, self.backend)
             self.version += 1
         return self

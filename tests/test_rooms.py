@@ -12,7 +12,8 @@ FLOORS = [
     ["backends"],
     [
         "version", "lazy", "dtypes", "tree", "symbolic", "tensor", "autograd", "op", "registry", "saving",
-        "config", "dtype_policies", "random", "sparse", "text",
+        "config", "dtype_policies", "random", "rematerialization", "scopes",
+        "sparse", "text",
     ],
     ["ops"],
     [

@@ -5,13 +5,25 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import os
 import sys
+import types
 import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
-from gpukeras import autograd, config, dtype_policies, dtypes, sparse, symbolic, tree
+from gpukeras import (
+    autograd,
+    backends,
+    config,
+    dtype_policies,
+    dtypes,
+    rematerialization,
+    sparse,
+    symbolic,
+    tree,
+)
 from gpukeras.layers.call_spec import (
     CallSpec,
     as_tuples,
@@ -22,10 +34,10 @@ from gpukeras.layers.call_spec import (
     shapes_for,
     specs_of_shapes,
 )
+from gpukeras.layers.calls import Called
 from gpukeras.layers.input_spec import InputSpec, check_inputs
 from gpukeras.layers.stand_in import has_unknown_sizes, trace_with_stand_ins, without_stand_ins
 from gpukeras.layers.tracking import CALLS
-from gpukeras.layers.weights import Stateful
 from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, to_array
 from gpukeras.text import is_text, string_tensor
@@ -47,7 +59,7 @@ class _ConstructorSignature:
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-class Layer(Stateful):
+class Layer(Called):
     """Base class of all layers.
 
     Subclasses write ``call``; where they have weights, ``build`` makes them with ``add_weight``.
@@ -116,6 +128,10 @@ class Layer(Stateful):
         self._batch_input_shape = _first_shape(kwargs)
         self._input_dtype = kwargs.pop("input_dtype", None)
         self._initial_weights = kwargs.pop("weights", None)
+        if scope := rematerialization.current_scope():
+            self._remat_mode = scope
+        kwargs.pop("dynamic", None)  # Keras 2: here every layer may run on values only
+        kwargs.pop("implementation", None)  # tf.keras let every layer take it; recurrent ones look at it
         if kwargs:
             names = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
             raise TypeError(
@@ -356,12 +372,15 @@ class Layer(Stateful):
                 kwargs["mask"] = mask
         shared = autograd.STATE
         before = shared.autocast
-        if before is self._read_as:
-            outputs = self.call(*args, **kwargs)
+        call = self.call
+        if before is self._read_as and self._remat_mode is None:
+            outputs = call(*args, **kwargs)
         else:
             shared.autocast = self._read_as
             try:
-                outputs = self.call(*args, **kwargs)
+                if self._remat_mode is not None:
+                    call = self.rematerialized_call(call, *args, **kwargs)
+                outputs = call(*args, **kwargs)
             finally:
                 shared.autocast = before
         if self.activity_regularizer is not None:
@@ -467,7 +486,8 @@ class Layer(Stateful):
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 any_keyword = True
-                values.update(values.pop(name, {}))
+                given = values.pop(name, {})
+                values.update({key: given[key] for key in given if key != "weights"})
         for name, value in values.items():
             if not all(isinstance(leaf, _PLAIN) for leaf in tree.flatten(value)):
                 raise NotImplementedError(
@@ -497,7 +517,7 @@ class Layer(Stateful):
 
     def build_from_config(self, config: dict) -> None:
         """Build for the shape that ``get_build_config`` returned."""
-        if not config or self.built:
+        if not config or self.built or self._compute_kind is None:  # the path tells the dtype of the weights
             return
         if config.get("shapes_dict"):
             shapes = as_tuples(config["shapes_dict"])
@@ -580,6 +600,26 @@ def _say_where(error: Exception, layer: Layer) -> None:
     if sys.version_info >= (3, 11) and not getattr(error, "__notes__", None):
         shape = f", input shape {layer._build_shape}" if layer._build_shape is not None else ""
         error.add_note(f"in layer {layer.name!r} ({type(layer).__name__}{shape})")
+    if config._filter_tracebacks and len(CALLS.state.stack) == 1:
+        error.__traceback__ = _without_own_frames(error.__traceback__)
+
+
+_ROOTS = tuple(os.path.join(path, "") for path in (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(backends.__file__)))
+
+
+def _without_own_frames(traceback):
+    """Return a traceback without the library's frames, but for the first and the last."""
+    frames = []
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    found = None
+    for i, frame in reversed(list(enumerate(frames))):
+        own = frame.tb_frame.f_code.co_filename.startswith(_ROOTS)
+        if not own or i in (0, len(frames) - 1):
+            found = types.TracebackType(found, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return found
 
 
 def _check_finite(layer: Layer, outputs) -> None:

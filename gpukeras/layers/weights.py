@@ -9,8 +9,8 @@ import numpy as np
 from gpukeras import autograd, dtypes
 from gpukeras.dtype_policies import DTypePolicy
 from gpukeras.layers.tracking import CALLS, owned_attributes, unique
-from gpukeras.symbolic import KerasTensor, Operation
-from gpukeras.tensor import Tensor, Variable
+from gpukeras.symbolic import KerasTensor, Operation, scoped_path
+from gpukeras.tensor import STATELESS, Tensor, Variable
 
 # Positional order of Keras 2, where the name came first.
 _OLD_ORDER = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
@@ -95,7 +95,7 @@ class Stateful(Operation):
             constraint=constraints.get(constraint),
         )
         variable.overwrite_with_gradient = overwrite_with_gradient
-        variable.path = "/".join((*self._path(), variable.name))
+        variable.path = scoped_path(self._path(), variable.name)
         (self._trainable_variables if trainable else self._non_trainable_variables).append(variable)
         if not self._trainable:
             variable.trainable = False
@@ -252,6 +252,8 @@ class Stateful(Operation):
                     f"layer {self.name!r}: add_loss got a symbolic tensor outside of call(); give it to the "
                     "model (model.add_loss), or call add_loss inside a layer"
                 )
+            if STATELESS.scope is not None and STATELESS.scope.collect_losses:
+                STATELESS.scope.add_loss(one)
             if callable(one):
                 self._loss_functions.append(one)
                 Stateful._functions_in_use = True

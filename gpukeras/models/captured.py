@@ -238,6 +238,8 @@ def _on_device(graph) -> str | None:
             if not is_own(operation.op):
                 return _foreign(operation)
             continue
+        if not hasattr(operation, "_flatten_layers"):
+            return _foreign(operation)
         for layer in (operation, *operation._flatten_layers()):
             if not is_own(type(layer)) or not all(map(is_own, _functions(layer))):
                 return _foreign(layer)

@@ -42,7 +42,9 @@ class CompiledLoss:
         if count > 1:
             from gpukeras.metrics import Mean
 
-            self.trackers = [Mean(name=f"{n}_loss") if f is not None else None for f, _, n in self._parts]
+            several = sum(f is not None for f, _, _ in self._parts) > 1  # that of the only one is the loss
+            self.trackers = [
+                Mean(name=f"{n}_loss") if several and f is not None else None for f, _, n in self._parts]
         return self._parts
 
     def _names(self, y_pred, count) -> list[str]:
@@ -92,7 +94,8 @@ class CompiledLoss:
             if target is None:
                 raise ValueError(f"output {name!r} has a loss but no targets were given for it")
             value = function(target, pred, sw)
-            tracker.update_state(Tensor(value.array), sample_weight=pred.shape[0] if pred.shape else 1)
+            if tracker is not None:
+                tracker.update_state(Tensor(value.array), sample_weight=pred.shape[0] if pred.shape else 1)
             value = value if weight is None or weight == 1.0 else value * weight
             total = value if total is None else total + value
         return total

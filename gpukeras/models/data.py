@@ -36,6 +36,14 @@ def make_source(x, y=None, sample_weight=None, batch_size=None, steps=None, shuf
     ValueError, TypeError
         Where the data is empty, of unequal lengths, or given in a way that does not go together.
     """
+    source = _source(x, y, sample_weight, batch_size, steps, shuffle, class_weight, what, workers)
+    limit = config.max_steps_per_epoch()
+    if limit is not None:
+        source.steps = limit if source.steps is None else min(source.steps, limit)
+    return source
+
+
+def _source(x, y, sample_weight, batch_size, steps, shuffle, class_weight, what, workers):
     if _is_arrays(x):
         size = 32 if batch_size is None else batch_size
         return ArraySource(x, y, sample_weight, size, steps, shuffle, class_weight, what)

@@ -184,7 +184,7 @@ def clone_graph(model, input_tensors, copy, call_function=None):
         for tensor in graph.inputs:
             layer = tensor.history[0].operation if tensor.history else None
             if isinstance(layer, InputLayer):
-                inputs.append(copy(layer).output)
+                inputs.append(InputLayer.from_config(layer.get_config()).output)
             else:
                 inputs.append(InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype).output)
     else:

@@ -11,11 +11,11 @@ from gpukeras.layers.layer import Layer
 from gpukeras.layers.stand_in import without_stand_ins
 from gpukeras.layers.tracking import CALLS
 from gpukeras.models.graph import Graph
-from gpukeras.models.training import Trainer
+from gpukeras.models.older import OlderModel
 from gpukeras.symbolic import KerasTensor
 
 
-class Model(Trainer):
+class Model(OlderModel):
     """A layer with ``compile``, ``fit``, ``evaluate``, ``predict`` and saving.
 
     Parameters
@@ -319,51 +319,3 @@ def _flatten_shapes(shapes) -> list:
     if isinstance(shapes, Mapping):
         return [s for key in sorted(shapes) for s in _flatten_shapes(shapes[key])]
     return [shapes] if is_shape(shapes) else [s for inner in shapes for s in _flatten_shapes(inner)]
-
-
-def clone_model(model: Model, input_tensors=None, clone_function=None, call_function=None, recursive=False,
-                **kwargs):
-    """Return a model of the same architecture with new weights.
-
-    Parameters
-    ----------
-    model : Model
-        Functional or Sequential.
-    input_tensors : KerasTensor or structure, optional
-        Build the copy on these inputs.
-    clone_function : callable, optional
-        ``f(layer) -> layer``; default: a copy from the layer's configuration.
-    call_function, recursive
-        As in Keras: how copied layers are called; whether ``clone_function`` reaches into nested models.
-    """
-    from gpukeras.models.functional_config import clone_graph
-    from gpukeras.models.sequential import Sequential
-
-    def copy(layer):
-        if clone_function is not None and not (isinstance(layer, Model) and recursive):
-            return clone_function(layer)
-        if isinstance(layer, Model) and recursive:
-            return clone_model(layer, clone_function=clone_function, recursive=True)
-        return type(layer).from_config(layer.get_config())
-
-    if isinstance(model, Sequential):
-        new = Sequential([copy(layer) for layer in model.layers], name=model.name)
-        shape = model._batch_shape()
-        if input_tensors is not None:
-            new._build_on(tree.flatten(input_tensors)[0])
-        elif shape is not None:
-            new.build(shape)
-        return new
-    if getattr(model, "_graph", None) is None:
-        raise ValueError(
-            f"clone_model: model {model.name!r} is subclassed; only functional and Sequential models"
-        )
-    return clone_graph(model, input_tensors, copy, call_function)
-
-
-def model_from_json(json_string: str, custom_objects: Mapping | None = None) -> Model:
-    """Make a model from the JSON that ``to_json`` returned; it has new weights and is not compiled."""
-    from gpukeras import saving
-
-    config = json.loads(json_string)
-    return saving.deserialize_keras_object(config, custom_objects=custom_objects)

@@ -9,10 +9,11 @@ from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import as_list
 from gpukeras.models.graph import Graph
 from gpukeras.models.model import Model
+from gpukeras.models.older import OlderSequential
 from gpukeras.symbolic import KerasTensor
 
 
-class Sequential(Model):
+class Sequential(OlderSequential, Model):
     """A stack of layers.
 
     The weights are made as soon as the input shape is known: from ``keras.Input`` or ``input_shape=`` at

@@ -40,7 +40,7 @@ def _rows(model, linear, expand_nested, show_trainable, layer_range) -> list[lis
 
     def add(layer, depth):
         shown = layer if isinstance(layer, Layer) else None
-        row = [f"{'   ' * depth}{layer.name} ({type(layer).__name__ if shown else layer.op.__name__})",
+        row = [f"{'   ' * depth}{'└ ' if depth else ''}{layer.name} ({_kind(layer)})",
                _output_shape(layer), f"{_count(layer):,}" if shown is None or layer.built else "0 (unbuilt)"]
         if not linear:
             row.append(_sources(layer, model))
@@ -48,7 +48,7 @@ def _rows(model, linear, expand_nested, show_trainable, layer_range) -> list[lis
             row.append("-" if shown is None or not layer.weights else "Y" if layer.trainable_weights else "N")
         rows.append(row)
         if expand_nested and getattr(layer, "_graph", None) is not None:
-            for inner in layer._graph.operations:
+            for inner in layer.layers if _is_sequential(layer) else layer._graph.operations:
                 add(inner, depth + 1)
 
     graph = getattr(model, "_graph", None)
@@ -100,6 +100,11 @@ def _output_shape(layer) -> str:
         return "?" if getattr(layer, "built", True) else "? (unbuilt)"
     shapes = [str(tuple(t.shape)) for t in layer._inbound_nodes[0].outputs]
     return ", ".join(shapes)
+
+
+def _kind(layer) -> str:
+    op = getattr(layer, "op", None)
+    return type(layer).__name__ if isinstance(layer, Layer) or op is None else op.__name__
 
 
 def _count(layer) -> int:

@@ -160,6 +160,17 @@ class Trainer(Layer):
             self._regularized = any(v.regularizer is not None for v in self._variables_trained)
         return self._variables_trained
 
+    def _warn_of_changed_trainable(self) -> None:
+        """Say where ``trainable`` was changed since ``compile``: training goes by what it was then."""
+        trained = self._variables_trained
+        if trained is not None and self.built:
+            now = {id(v) for v in self.trainable_variables}
+            if len(now) != len(trained) or any(id(v) not in now for v in trained):
+                warnings.warn(
+                    f"model {self.name!r}: trainable was changed after compile, and fit goes by what it was "
+                    "then; compile the model again to let it count", stacklevel=4,
+                )
+
     # ---- one step ------------------------------------------------------------------------------------
     def train_step(self, data):
         """Train on one batch; override it to change what training means.
@@ -385,6 +396,11 @@ class Trainer(Layer):
             Its ``history`` maps the names of the metrics to their values by epoch.
         """
         self._need_compile("fit")
+        self._warn_of_changed_trainable()
+        limit = config.max_epochs()
+        if limit is not None and limit < epochs:
+            warnings.warn(f"fit trains for {limit} epochs, the limit of config.set_max_epochs", stacklevel=3)
+            epochs = limit
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = split_validation(x, y, sample_weight, validation_split)
         source = make_source(x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight, "fit",

@@ -358,9 +358,18 @@ def _read_name(name: str, kind: str, custom_objects, registry):
     return found
 
 
+_unsafe = False  # whether lambdas may be read, whatever safe_mode says
+
+
+def enable_unsafe_deserialization() -> None:
+    """Read lambdas from now on: see ``config.enable_unsafe_deserialization``."""
+    global _unsafe
+    _unsafe = True
+
+
 def _read_lambda(inner, safe_mode):
     outer = getattr(_local, "safe", None)
-    if safe_mode if outer is None else outer:
+    if not _unsafe and (safe_mode if outer is None else outer):
         raise ValueError(
             "the configuration holds a lambda as Python bytecode, which could run anything. If you made it "
             "yourself, load it with safe_mode=False (or keras.config.enable_unsafe_deserialization())"

@@ -290,7 +290,8 @@ def test_trainable_counts_as_it_was_at_compile():
     model.fit(x, y, verbose=0)
     np.testing.assert_array_equal(base.get_weights()[0], frozen)
     base.trainable = True
-    model.fit(x, y, verbose=0)  # not compiled again: still frozen
+    with pytest.warns(UserWarning, match="trainable was changed after compile"):
+        model.fit(x, y, verbose=0)  # not compiled again: still frozen
     np.testing.assert_array_equal(base.get_weights()[0], frozen)
     model.compile("sgd", "mse")
     model.fit(x, y, verbose=0)
