@@ -9,7 +9,9 @@ from gpukeras.tensor import Tensor, to_array
 
 from .core import as_tensor, cast
 from .fourier import extract_sequences, irfft, overlap_add, rfft
+from .joining import concatenate
 from .padding import pad
+from .shaping import flip
 
 # Windows that are sums of cosines:  sum_k (-1)^k a_k cos(2 pi k t / T).
 COSINES = {
@@ -55,10 +57,18 @@ def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=
         x = cast(x, kind)
     window = _window("stft", window, sequence_length, fft_length, kind)
     if center:
-        half = fft_length // 2
-        x = pad(x, [(0, 0)] * (len(x.shape) - 1) + [(half, half)], mode="reflect")
+        x = _mirrored(x, fft_length // 2)
     pieces = extract_sequences(x, fft_length, sequence_stride)
     return rfft(pieces if window is None else pieces * window)
+
+
+def _mirrored(x, half: int):
+    """Return ``x`` with ``half`` elements of its mirror image at both ends."""
+    size = x.shape[-1]
+    if not half or isinstance(x, KerasTensor) or size <= half:
+        return pad(x, [(0, 0)] * (len(x.shape) - 1) + [(half, half)], mode="reflect")
+    before, after = x[..., 1:half + 1], x[..., size - half - 1:size - 1]
+    return concatenate([flip(before, -1), x, flip(after, -1)], -1)
 
 
 def istft(x, sequence_length, sequence_stride, fft_length, length=None, window="hann", center=True):

@@ -1,4 +1,4 @@
-"""Hashing, lookups and text vectors: what Keras 3 makes of the same cases (stored, as it needs TensorFlow)."""
+"""Hashing, lookups and text vectors: what Keras 3 makes of the same cases (stored: it needs TensorFlow)."""
 
 import json
 

@@ -34,8 +34,6 @@ class CategoryEncoding(Layer):
     [[1.0, 2.0, 0.0, 0.0]]
     """
 
-    capturable = True
-
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):
         if num_tokens is None and "max_tokens" in kwargs:  # an early name
             num_tokens = kwargs.pop("max_tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import ops
+from gpukeras import dtypes, ops
 from gpukeras.layers.preprocessing.base import PreprocessingLayer
 from gpukeras.layers.preprocessing.constants import Constants
 from gpukeras.layers.preprocessing.encoding import MODES, check_mode, encode, encoded_shape
@@ -33,8 +33,6 @@ class Discretization(PreprocessingLayer):
     >>> keras.layers.Discretization([0.0, 1.0])([[-1.5, 0.0, 3.4]]).tolist()
     [[0, 1, 2]]
     """
-
-    capturable = True
 
     def __init__(self, bin_boundaries=None, num_bins=None, epsilon=0.01, output_mode="int", sparse=False,
                  dtype=None, name=None, **kwargs):
@@ -86,7 +84,7 @@ class Discretization(PreprocessingLayer):
         if not self.bin_boundaries and not self.num_bins == 1:
             raise ValueError(
                 f"layer {self.name!r} (Discretization) has no bin boundaries yet: call adapt(data) first")
-        kind = inputs.dtype if inputs.dtype.kind == "f" else "float32"
+        kind = inputs.dtype if dtypes.is_float(inputs.dtype) else "float32"
         bounds = self._constants.get("bounds", np.asarray(self.bin_boundaries), inputs, kind)
         bins = ops.searchsorted(bounds, inputs, side="right")
         if self.output_mode == "int":

@@ -33,7 +33,7 @@ def encode(ids: Tensor, mode: str, depth: int, dtype, weights=None, sparse: bool
         Return a matrix without its zeros, where the device has such: on the CPU, of floats.
     """
     if mode == "one_hot":
-        if ids.ndim and ids.shape[-1] == 1:
+        if ids.ndim > 1 and ids.shape[-1] == 1:
             ids = ops.squeeze(ids, -1)
         found = None if not sparse else _sparse(ops.expand_dims(ids, -1), None, depth, dtype, True)
         return ops.one_hot(ids, depth, dtype=dtype) if found is None else found
@@ -50,7 +50,7 @@ def encoded_shape(shape, mode: str, depth: int | None) -> tuple:
     if mode == "int":
         return shape
     if mode == "one_hot":
-        return (*(shape[:-1] if shape and shape[-1] == 1 else shape), depth)
+        return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), depth)
     return (*shape[:-1], depth)
 
 

@@ -67,11 +67,6 @@ class IntegerLookup(IndexLookup):
         super().__init__(max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert,
                          output_mode, sparse, pad_to_max_tokens, salt, name, kwargs)
 
-    @property
-    def capturable(self) -> bool:  # type: ignore[override]  # of this layer, not of the class
-        return bool(self._known.tokens) and self.num_oov_indices > 0 and not self.sparse and not (
-            self.num_oov_indices > 1 and self.oov_method == "farmhash")
-
     def _read(self, token):
         return int(token)
 

@@ -68,11 +68,15 @@ class MelSpectrogram(Layer):
         self.min_power, self.ref_power = min_power, ref_power
         self.input_spec = InputSpec(min_ndim=1, max_ndim=2)
         self._constants = Constants()
+        self._window = _window(window, self.sequence_length, True)
 
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
+        window = self.window
+        if window is not None:
+            window = self._constants.get("window", self._window, x, self.compute_dtype)
         re, im = ops.stft(
-            x, self.sequence_length, self.sequence_stride, self.fft_length, window=self.window, center=True)
+            x, self.sequence_length, self.sequence_stride, self.fft_length, window=window, center=True)
         power = re * re + im * im
         if self.mag_exp != 2:
             power = ops.power(power, self.mag_exp / 2)
@@ -310,5 +314,5 @@ def _window(window, size: int, periodic: bool) -> np.ndarray:
         return window_by_name(window if isinstance(window, str) else tuple(window), size, periodic)
     values = np.asarray(window, np.float64)
     if values.shape != (size,):
-        raise ValueError(f"STFTSpectrogram: the window must have shape ({size},), came {values.shape}")
+        raise ValueError(f"the window must have shape ({size},), came {values.shape}")
     return values

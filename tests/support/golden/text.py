@@ -47,14 +47,16 @@ CASES = [
         {"vocabulary": ["b", "a"], "invert": True, "mask_token": "", "oov_token": "?"},
         {"vocabulary": ["b", "a"], "invert": True, "num_oov_indices": 2},
     ), None, [[0, 1, 2], [3, 9, -1]]),
-    ("StringLookup", {"vocabulary": ["b", "a"], "output_mode": "tf_idf", "idf_weights": [0.5, 2.0]}, None, WORDS),
+    ("StringLookup", {"vocabulary": ["b", "a"], "output_mode": "tf_idf", "idf_weights": [0.5, 2.0]}, None,
+     WORDS),
     *_each("IntegerLookup", (
         {}, {"mask_token": 0}, {"num_oov_indices": 3}, {"num_oov_indices": 100, "oov_method": "farmhash"},
         {"num_oov_indices": 100, "oov_method": "farmhash", "salt": 7}, {"max_tokens": 3},
         {"output_mode": "multi_hot", "mask_token": 0}, {"output_mode": "count", "num_oov_indices": 2},
         {"output_mode": "tf_idf"},
     ), [[3, 5, 0], [5, -2, 12], [12, 100, 20]], NUMBERS),
-    ("IntegerLookup", {"vocabulary": [12, 36], "invert": True, "mask_token": 0}, None, [[0, 1, 2], [3, 4, 9]]),
+    ("IntegerLookup", {"vocabulary": [12, 36], "invert": True, "mask_token": 0}, None,
+     [[0, 1, 2], [3, 4, 9]]),
     *_each("TextVectorization", (
         {}, {"standardize": "lower"}, {"standardize": "strip_punctuation"}, {"standardize": None},
         {"split": "character"}, {"split": None}, {"ngrams": 2}, {"ngrams": [3]}, {"output_mode": "multi_hot"},

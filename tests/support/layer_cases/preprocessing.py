@@ -1,4 +1,4 @@
-"""Preparation of numbers, categories and sounds; text and hashes need TensorFlow in Keras (see golden/text)."""
+"""Preparation of numbers, categories and sounds; for text and hashes see golden/text."""
 
 import numpy as np
 
@@ -20,7 +20,8 @@ CASES = [
     Case("Normalization", {"axis": None}, (4, 3), setup=adapt),
     Case("Normalization", {"axis": [1, 3]}, (4, 2, 3), setup=adapt),
     Case("Normalization", {"mean": [1.0, 2.0, -1.0], "variance": [4.0, 0.0, 9.0], "invert": True}, (4, 3)),
-    Case("Normalization", {"axis": 1, "mean": [1.0, 2.0, 0.0, 0.5], "variance": [4.0, 1.0, 0.5, 2.0]}, (4, 3)),
+    Case("Normalization", {"axis": 1, "mean": [1.0, 2.0, 0.0, 0.5], "variance": [4.0, 1.0, 0.5, 2.0]},
+         (4, 3)),
     *[Case("Discretization", {"bin_boundaries": [-1.0, 0.0, 1.5], "output_mode": mode}, shape)
       for mode, shape in (("int", (4,)), ("one_hot", (4,)), ("multi_hot", (4,)), ("count", (5,)),
                           ("one_hot", (1,)))],
@@ -42,8 +43,8 @@ CASES = [
           ({"mode": "stft", "padding": "same", "window": None, "expand_dims": True}, 2),
           ({"mode": "real", "periodic": True, "scaling": None}, 2),
       )],
-    Case("STFTSpectrogram", {"frame_length": 16, "mode": "magnitude", "window": "blackman", "expand_dims": True,
-                             "data_format": "channels_first"}, (3, 40), tolerance=1e-4),
+    Case("STFTSpectrogram", {"frame_length": 16, "mode": "magnitude", "window": "blackman",
+                             "expand_dims": True, "data_format": "channels_first"}, (3, 40), tolerance=1e-4),
     # Keras warns of a Pipeline that is built by hand.
     Case("Pipeline", lambda L: {"layers": [L.Rescaling(2.0), L.ReLU()]}, (4,), keras3=False),
 ]
