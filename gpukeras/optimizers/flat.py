@@ -12,6 +12,8 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
+
 from gpukeras.tensor import Variable
 
 
@@ -258,8 +260,9 @@ def _at_home(variable: Variable) -> bool:
 
 
 def _address(array) -> int:
-    pointer: Any = getattr(array, "data", None)
-    return pointer.ptr if hasattr(pointer, "ptr") else array.__array_interface__["data"][0]
+    if isinstance(array, np.ndarray):
+        return array.__array_interface__["data"][0]
+    return array.data.ptr
 
 
 def _settle(variables) -> None:
