@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpukeras import config
 from gpukeras.backends import window_shapes
-from gpukeras.backends.resize import EVERY_INTERPOLATION
+from gpukeras.backends.resize import INTERPOLATIONS
 from gpukeras.layers.arguments import old_names
 from gpukeras.layers.input_spec import InputSpec
 from gpukeras.layers.layer import Layer
 from gpukeras.ops.enlarging import enlarge
-from gpukeras.ops.resize import resize_images
+from gpukeras.ops.resize import resize_images, scale_and_translate
 
 
 class _UpSampling(Layer):
@@ -92,9 +94,10 @@ class UpSampling2D(_UpSampling):
         super().__init__(2, size, data_format, **kwargs)
         self.size = self._factors
         self.interpolation = str(interpolation).lower()
-        if self.interpolation not in EVERY_INTERPOLATION:
+        self._from_corners = config.standalone_era()  # the first output lies on the first input
+        if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"layer {self.name!r}: interpolation must be one of {EVERY_INTERPOLATION}, came "
+                f"layer {self.name!r}: interpolation must be one of {INTERPOLATIONS}, came "
                 f"{interpolation!r}"
             )
 
@@ -102,7 +105,20 @@ class UpSampling2D(_UpSampling):
         if self.interpolation in ("nearest", "area"):
             return super().call(inputs)
         size, _ = window_shapes.split_format(self.compute_output_shape(inputs.shape), self.data_format)
+        if self._from_corners and self.interpolation == "bilinear":
+            return self._from_the_corner(inputs, size)
         return resize_images(inputs, size, self.interpolation, False, self.data_format)
+
+    def _from_the_corner(self, inputs, size):
+        """Interpolate as Keras 2 did on TensorFlow 1: output ``i`` lies at input ``i / factor``."""
+        first = 1 if self.data_format == "channels_last" else 2
+        shape = [*inputs.shape]
+        shape[first:first + 2] = size
+        factors = np.array(self._factors, "float32")
+        # Pixels are thought of as squares, whose middles lie half a pixel from their corners.
+        shift = 0.5 - 0.5 * factors
+        axes = first, first + 1
+        return scale_and_translate(inputs, shape, factors, shift, axes, "linear", antialias=False)
 
     def get_config(self):
         return {**super().get_config(), "interpolation": self.interpolation}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gpukeras import config
+
 from .optimizer import Optimizer
 
 
@@ -49,6 +51,7 @@ class Adagrad(Optimizer):
             )
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = 1e-7 if epsilon is None else epsilon
+        self._epsilon_beside_root = config.standalone_era()
 
     def build(self, variables):
         if self.built:
@@ -61,10 +64,15 @@ class Adagrad(Optimizer):
     recordable = True
 
     def update_flat(self, backend, p, g, slots, learning_rate):
-        backend.adagrad_update(p, g, slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon)
+        s = slots["accumulator"]
+        if self._epsilon_beside_root:
+            backend.root_update(
+                p, g, s, learning_rate=learning_rate, keep=1.0, gain=1.0, epsilon=self.epsilon)
+        else:
+            backend.adagrad_update(p, g, s, learning_rate=learning_rate, epsilon=self.epsilon)
 
     def _update_rows(self, run, g, learning_rate):
-        if type(self).update_flat is not Adagrad.update_flat:
+        if type(self).update_flat is not Adagrad.update_flat or self._epsilon_beside_root:
             return False
         run.backend.adagrad_update_rows(
             run.p, g, run.slots["accumulator"], learning_rate=learning_rate, epsilon=self.epsilon
@@ -187,6 +195,7 @@ class RMSprop(Optimizer):
         self.momentum = momentum
         self.epsilon = 1e-7 if epsilon is None else epsilon
         self.centered = centered
+        self._epsilon_beside_root = config.standalone_era()
 
     def build(self, variables):
         if self.built:
@@ -202,14 +211,22 @@ class RMSprop(Optimizer):
     recordable = True
 
     def update_flat(self, backend, p, g, slots, learning_rate):
+        if self._epsilon_beside_root and "momentum" not in slots:
+            backend.root_update(
+                p, g, slots["velocity"], slots.get("average_gradient"), learning_rate=learning_rate,
+                keep=self.rho, gain=1 - self.rho, epsilon=self.epsilon,
+            )
+            return
         backend.rmsprop_update(
             p, g, slots["velocity"], slots.get("momentum"), slots.get("average_gradient"),
             learning_rate=learning_rate, rho=self.rho, momentum=self.momentum, epsilon=self.epsilon,
         )
 
     def _update_rows(self, run, g, learning_rate):
-        if len(run.slots) > 1 or type(self).update_flat is not RMSprop.update_flat:
-            return False  # momentum moves all rows
+        if type(self).update_flat is not RMSprop.update_flat or self._epsilon_beside_root:
+            return False
+        if len(run.slots) > 1:  # momentum moves all rows
+            return False
         run.backend.rmsprop_update_rows(
             run.p, g, run.slots["velocity"], learning_rate=learning_rate, rho=self.rho, epsilon=self.epsilon
         )

@@ -229,15 +229,7 @@ class RMSprop(Optimizer, adaptive.RMSprop):
         adaptive.RMSprop.__init__(
             self, learning_rate, rho, momentum, epsilon, centered, name=name, **kwargs
         )
-
-    def update_flat(self, backend, p, g, slots, learning_rate):
-        if "momentum" in slots:
-            super().update_flat(backend, p, g, slots, learning_rate)
-        else:
-            backend.root_update(
-                p, g, slots["velocity"], slots.get("average_gradient"), learning_rate=learning_rate,
-                keep=self.rho, gain=1 - self.rho, epsilon=self.epsilon,
-            )
+        self._epsilon_beside_root = True
 
 
 class Adagrad(Optimizer, adaptive.Adagrad):
@@ -253,11 +245,7 @@ class Adagrad(Optimizer, adaptive.Adagrad):
         adaptive.Adagrad.__init__(
             self, learning_rate, initial_accumulator_value, epsilon, name=name, **kwargs
         )
-
-    def update_flat(self, backend, p, g, slots, learning_rate):
-        backend.root_update(
-            p, g, slots["accumulator"], learning_rate=learning_rate, keep=1.0, gain=1.0, epsilon=self.epsilon
-        )
+        self._epsilon_beside_root = True
 
 
 class Adadelta(Optimizer, adaptive.Adadelta):

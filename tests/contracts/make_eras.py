@@ -17,9 +17,12 @@ from support.left_out import reason  # noqa: E402
 TARGET = ROOT / "gpukeras" / "compat" / "eras.json"
 OLDER = ("keras224", "keras231", "tfkeras2")
 RENAMED = {"lr": "learning_rate", "alpha": "negative_slope", "l": "l2"}  # old parameters -> ours
+# Standalone Keras clipped by the norm of all gradients together.
+OTHER_NAMES = {era: {"optimizers": {"clipnorm": "global_clipnorm"}} for era in ("keras224", "keras231")}
 # What an era did where it had no parameter yet.
 WITHOUT = {
-    era: {"optimizers.Adagrad": {"initial_accumulator_value": 0.0}} for era in ("keras224", "keras231")
+    era: {"optimizers.Adagrad": {"initial_accumulator_value": 0.0}, "optimizers.Nadam": {"schedule_decay": 0.004}}
+    for era in ("keras224", "keras231")
 }
 # Names whose default says what None says here, or that say nothing about numbers.
 SAME_MEANING = {"name", "data_format", "reduction", "sparse", "implementation", "jit_compile", "time_major"}
@@ -44,9 +47,10 @@ def differences(era: str) -> dict:
                 defaults[own] = default
         order = list(theirs)
         today = [name if name in ours else RENAMED.get(name, name) for name in order]
-        if defaults or today[: len(ours)] != list(ours)[: len(order)]:
+        names = OTHER_NAMES.get(era, {}).get(path.partition(".")[0], {}) if entry["k"] == "class" else {}
+        if defaults or names or today[: len(ours)] != list(ours)[: len(order)]:
             shown = [p for p in entry["p"] if not p.startswith("*")]
-            found[path] = {"parameters": shown, "defaults": defaults}
+            found[path] = {"parameters": shown, "defaults": defaults, **({"names": names} if names else {})}
             if entry["k"] == "function":
                 found[path]["also"] = [p for p, e in contracts.symbols(era).items() if e.get("same") == path]
     return found

@@ -1,0 +1,1 @@
+"""Values made once by real, older Keras releases, and what makes them."""
