@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 
 
-def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str] | None = None) -> tuple[
-        Callable, Callable]:
+def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str] | None = None,
+          absent: Mapping[str, str] | None = None) -> tuple[Callable, Callable]:
     """Return ``__getattr__`` and ``__dir__`` for a module whose public names live elsewhere.
 
     Parameters
@@ -20,6 +20,8 @@ def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str]
         Public name -> module that defines it, by its full name.
     second_names : dict, optional
         Further names -> the public name they stand for.
+    absent : dict, optional
+        Names of Keras that are left out -> why.
 
     Examples
     --------
@@ -35,6 +37,8 @@ def names(module: str, homes: Mapping[str, str], second_names: Mapping[str, str]
 
     def __getattr__(name: str):
         canonical = second_names.get(name, name)
+        if absent and name in absent:
+            raise AttributeError(f"{name} is not part of gpukeras: {absent[name]}")
         if canonical not in homes:
             if (found := submodule(module, name)) is not None:
                 return found

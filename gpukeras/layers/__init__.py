@@ -90,7 +90,10 @@ _HOMES = _lazy.homes(__name__, _ROOMS)
 _NOT_LAYERS = {"Input", "InputSpec"}  # capital letters, but no layers
 
 __all__ = ["deserialize", "serialize", *_HOMES, *_SECOND_NAMES]  # noqa: PLE0604  (strings)
-__getattr__, __dir__ = _lazy.names(__name__, _HOMES, _SECOND_NAMES)
+__getattr__, __dir__ = _lazy.names(__name__, _HOMES, _SECOND_NAMES, {
+    "DenseFeatures": "feature columns are TensorFlow's; Normalization, Discretization, StringLookup, "
+                     "CategoryEncoding and HashedCrossing do their work",
+})
 
 
 def serialize(layer) -> dict:

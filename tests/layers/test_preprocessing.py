@@ -123,6 +123,7 @@ def test_bins_of_odd_values():
     hot = layers.Discretization([1.0], output_mode="one_hot", dtype="float16")
     assert hot([[0.0]]).dtype == "float16" and hot(keras.Input((1,))).shape == (None, 2)
     assert layers.Discretization(bins=3).num_bins == 3
+    assert layers.Discretization(bins=[1.0]).bin_boundaries == [1.0]
 
 
 @pytest.mark.parametrize("kwargs, message", [
@@ -291,3 +292,11 @@ def test_spectrograms_that_do_not_fit(kwargs, message):
         layers.STFTSpectrogram(**kwargs)
     with pytest.raises(ValueError, match="lower edge"):
         layers.MelSpectrogram(min_freq=9000.0)(np.ones(4000, "float32"))
+
+
+@pytest.mark.cpu
+def test_what_is_left_out_says_why():
+    with pytest.raises(AttributeError, match="DenseFeatures is not part.*feature columns"):
+        _ = layers.DenseFeatures
+    with pytest.raises(AttributeError, match="DynamicLookup is not part.*adapt"):
+        _ = layers.experimental.DynamicLookup

@@ -9,4 +9,6 @@ _HOMES = _lazy.homes("gpukeras.layers", {
 })
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
-__getattr__, __dir__ = _lazy.names(__name__, _HOMES)
+_TABLES = "its tables grow within TensorFlow; StringLookup and IntegerLookup adapt before training instead"
+__getattr__, __dir__ = _lazy.names(
+    __name__, _HOMES, absent={"DynamicEmbedding": _TABLES, "DynamicLookup": _TABLES})

@@ -36,8 +36,11 @@ class Discretization(PreprocessingLayer):
 
     def __init__(self, bin_boundaries=None, num_bins=None, epsilon=0.01, output_mode="int", sparse=False,
                  dtype=None, name=None, **kwargs):
-        if num_bins is None and "bins" in kwargs:  # an early name
-            num_bins = kwargs.pop("bins")
+        bins = kwargs.pop("bins", None)  # an early name of both
+        if isinstance(bins, int):
+            num_bins = bins if num_bins is None else num_bins
+        elif bins is not None:
+            bin_boundaries = bins if bin_boundaries is None else bin_boundaries
         super().__init__(name=name, dtype=dtype, **kwargs)
         if (bin_boundaries is None) == (num_bins is None):
             raise ValueError(
