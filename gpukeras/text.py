@@ -138,10 +138,11 @@ def string_tensor(value, what: str = "text") -> StringTensor:
     if array.dtype.kind in "SU":
         return StringTensor(array)
     if array.dtype.kind == "O":
-        found = next((x for x in array.ravel().tolist() if not isinstance(x, (str, bytes))), "")
-        if isinstance(found, (list, tuple)):
-            raise ValueError(f"{what}: the lists have unequal lengths; pad them to one length")
-        if not isinstance(found, (str, bytes)):
+        items = array.ravel().tolist()
+        if not all(issubclass(kind, (str, bytes)) for kind in set(map(type, items))):
+            found = next(x for x in items if not isinstance(x, (str, bytes)))
+            if isinstance(found, (list, tuple)):
+                raise ValueError(f"{what}: the lists have unequal lengths; pad them to one length")
             raise TypeError(f"{what}: expected strings, came {found!r} among them; fill such gaps first")
         return StringTensor(array)
     raise TypeError(f"{what}: expected strings, came an array of {array.dtype}")
