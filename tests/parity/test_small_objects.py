@@ -154,7 +154,7 @@ def test_drawn_initializers(real_keras, name, settings):
     _exchange(real_keras.initializers, initializers, *made)
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (3, 2, 5), (2, 2, 2)])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 2, 5)])
 def test_orthogonal(real_keras, shape):
     for module in (real_keras.initializers, initializers):
         found = np.asarray(module.Orthogonal(gain=1.5, seed=2)(shape)).reshape(-1, shape[-1])
@@ -165,7 +165,7 @@ def test_orthogonal(real_keras, shape):
 
 
 @pytest.mark.parametrize("name", [
-    "RandomNormal", "TruncatedNormal", "RandomUniform", "HeNormal", "Orthogonal",
+    "RandomNormal", "HeUniform", "Orthogonal",
 ])
 def test_seeds_repeat_as_they_do_there(real_keras, name):
     """An integer or no seed: the same values at every call; a ``SeedGenerator``: new ones."""
@@ -196,8 +196,8 @@ NUMBERS = [
     ("uniform", {"shape": (COUNT,)}), ("uniform", {"shape": (COUNT,), "minval": -2.0, "maxval": 5.0}),
     ("truncated_normal", {"shape": (COUNT,)}),
     ("truncated_normal", {"shape": (COUNT,), "mean": 2.0, "stddev": 0.3}),
-    ("randint", {"shape": (COUNT,), "minval": -3, "maxval": 9}), ("gamma", {"shape": (COUNT,), "alpha": 0.7}),
-    ("gamma", {"shape": (COUNT, 2), "alpha": np.float32([2.0, 5.0])}),
+    ("randint", {"shape": (COUNT,), "minval": -3, "maxval": 9}),
+    ("gamma", {"shape": (COUNT, 2), "alpha": np.float32([0.7, 5.0])}),
     ("beta", {"shape": (COUNT,), "alpha": 0.7, "beta": 2.0}),
     ("binomial", {"shape": (COUNT,), "counts": 12, "probabilities": 0.3}),
     ("categorical",
