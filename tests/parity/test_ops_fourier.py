@@ -1,4 +1,4 @@
-"""Fourier transforms and CTC decoding: the same values as real Keras, and models of these ops in its files."""
+"""Fourier transforms and CTC decoding: the same values as real Keras, models with them in its files."""
 
 import numpy as np
 import pytest
