@@ -88,7 +88,8 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch):
     monkeypatch.setattr(dtypes, "_cache", {})
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     for use in (lambda: ops.cast([1.0], "bfloat16"), lambda: keras.layers.Dense(1, dtype="mixed_bfloat16"),
-                lambda: keras.Variable([1.0], dtype="bfloat16"), lambda: dtypes.result_type("bfloat16", "int8")):
+                lambda: keras.Variable([1.0], dtype="bfloat16"),
+                lambda: dtypes.result_type("bfloat16", "int8")):
         with pytest.raises(ImportError, match=r"pip install 'gpukeras\[bfloat16\]'"):
             use()
 

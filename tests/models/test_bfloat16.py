@@ -56,7 +56,8 @@ def test_models_learn(policy, made):
         "float32" if policy == "mixed_bfloat16" else "bfloat16"}
     loss, accuracy = model.evaluate(X, Y, verbose=0)
     predictions = model.predict(X, verbose=0)
-    assert type(predictions) is np.ndarray and predictions.dtype == "bfloat16" and predictions.shape == (96, 2)
+    assert type(predictions) is np.ndarray and predictions.shape == (96, 2)
+    assert predictions.dtype == "bfloat16"
     assert abs((predictions.argmax(1) == Y).mean() - accuracy) < 1e-6
     assert isinstance(loss, float) and loss < 0.75 * history["loss"][0]
     assert model(X[:2]).dtype == "bfloat16" and np.isfinite(float(model.train_on_batch(X[:32], Y[:32])[0]))
@@ -114,8 +115,9 @@ def test_saved_and_loaded(policy, tmp_path):
         np.testing.assert_array_equal(again.predict(X, verbose=0).view("uint16"), expected.view("uint16"))
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion",
-                                       "AdamW", "Lamb"])
+@pytest.mark.parametrize("optimizer", [
+    "SGD", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion", "AdamW", "Lamb",
+])
 def test_every_rule_updates_weights_of_bfloat16(optimizer):
     v = keras.Variable(np.linspace(-1, 1, 40), dtype="bfloat16")
     rule = getattr(keras.optimizers, optimizer)(learning_rate=0.1)

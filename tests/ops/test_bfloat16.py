@@ -12,9 +12,10 @@ RNG = np.random.default_rng(16)
 X = RNG.uniform(0.2, 0.9, (3, 4))
 # Ops of one tensor that the backends compute by themselves, as the op's float32 result, rounded.
 UNARY = [
-    "exp", "log", "tanh", "sigmoid", "relu", "gelu", "silu", "softmax", "log_softmax", "sqrt", "square", "sum",
-    "mean", "max", "cumsum", "sort", "erf", "sin", "reciprocal", "softplus", "std", "logsumexp", "negative",
-    "floor", "sign", "var", "prod", "nan_to_num", "leaky_relu", "elu", "hard_sigmoid", "round", "abs", "clip01",
+    "exp", "log", "tanh", "sigmoid", "relu", "gelu", "silu", "softmax", "log_softmax", "sqrt", "square",
+    "sum", "mean", "max", "cumsum", "sort", "erf", "sin", "reciprocal", "softplus", "std", "logsumexp",
+    "negative", "floor", "sign", "var", "prod", "nan_to_num", "leaky_relu", "elu", "hard_sigmoid", "round",
+    "abs", "clip01",
 ]
 MOVES = {
     "reshape": ((4, 3),), "transpose": (), "expand_dims": (0,), "flip": (), "roll": (1,), "tile": (2,),
