@@ -43,7 +43,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=None, choices=PEERS, metavar="PEER",
                         help=f"among {', '.join(PEERS)} (default: what is installed; on a CPU {OURS} alone)")
     parser.add_argument("--workloads", nargs="*", default=None, choices=sorted(ALL), metavar="NAME",
-                        help=f"among a to j, {', '.join(BLOCKS)} (default: all; on a CPU a to j)")
+                        help=f"among a to p, {', '.join(BLOCKS)} (default: all; on a CPU a to p)")
     parser.add_argument("--layers", default="", metavar="PATTERN",
                         help="only layers whose name this regular expression is found in; '-': none")
     parser.add_argument("--kinds", nargs="+", default=list(SHARES), choices=list(SHARES), metavar="KIND",

@@ -37,7 +37,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS, metavar="PEER",
                         help=f"among {', '.join(PEERS)} (default: all)")
     parser.add_argument("--workloads", nargs="+", default=sorted(WORKLOADS), choices=sorted(WORKLOADS),
-                        metavar="LETTER", help="among a to j (default: all)")
+                        metavar="LETTER", help="among a to p (default: all)")
     parser.add_argument("--kinds", nargs="+", default=list(SHARES), choices=list(SHARES), metavar="KIND",
                         help=f"among {', '.join(SHARES)} (default: all)")
     parser.add_argument("--threads", type=int, default=None, help="of every peer (default: as it likes)")

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import by_ops
 import convolutions
 import elementwise
 import recurrent
@@ -38,6 +39,8 @@ TRAFFIC = {  # least bytes moved, in multiples of input and output; an index of 
     "average_pool forward": (1, 1), "average_pool backward": (1, 1),
     "batch_norm predict": (1, 1), "batch_norm forward": (2, 1), "batch_norm backward": (4, 1),
     "layer_norm forward": (1, 1), "layer_norm backward": (2, 1),
+    "group_norm forward": (1, 1), "group_norm backward": (2, 1),
+    "depthwise forward": (1, 1), "depthwise data": (1, 1), "depthwise kernel": (1, 1),
     "relu forward": (1, 1), "relu backward": (2, 1), "dropout forward": (1, 1), "sigmoid forward": (1, 1),
     "softmax forward": (1, 1), "softmax backward": (2, 1),
 }
@@ -139,6 +142,12 @@ def groups(tiny: bool = False) -> dict[str, Group]:
     for shape in ((2, 4, 4, 3),) if tiny else ((256, 56, 56, 64), (256, 14, 14, 1024)):
         found |= _borrowed("normalization", elementwise.batch_norm, shape)
     found |= _borrowed("normalization", elementwise.layer_norm, (3, 8) if tiny else (32768, 1024))
+    found |= _borrowed("normalization", elementwise.group_norm, (2, 4, 4, 6) if tiny else (64, 56, 56, 256),
+                       2 if tiny else 32)
+    for stride in (1, 2):
+        shape = (2, 6, 6, 3) if tiny else (64, 56, 56, 128)
+        found |= _borrowed("depthwise", elementwise.depthwise, shape, stride, 1)
+    found |= _by_ops(tiny)
     for shape in ((3, 5),) if tiny else ((8192, 1000), (65536, 1024)):
         found |= _borrowed("softmax", elementwise.softmax, shape)
         found[f"cross entropy {shape}"] = _group("softmax", cross_entropy, *shape, work=(0, shape))
@@ -166,15 +175,62 @@ def _borrowed(family: str, make, shape, *rest) -> dict[str, Group]:
         found = make(values, values.backend, shape, *rest)
         for name, (ours, torchs, _) in found.items():
             reads, writes = next(v for k, v in TRAFFIC.items() if name.startswith(k))
-            share = 1.0  # of the output's size in the input's
-            for size in shape[1:3] if rest else ():
-                share *= ((size - rest[0]) // rest[1] + 1) / size
-            moved = 4.0 * math.prod(shape) * (reads + writes * share)
+            moved = 4.0 * math.prod(shape) * (reads + writes * _output_share(family, shape, rest))
             step = " ".join(name.split()[:2])
             yield Case(step, ours, _without_gradients(torchs, name), bytes=moved)
 
     text = " ".join([make.__name__.replace("pooling", "pool"), "/".join(map(str, rest)), str(shape)])
     return {text.replace("  ", " "): Group(family, "float32", cases, (0.0, 16.0 * math.prod(shape)))}
+
+
+def _output_share(family: str, shape, rest) -> float:
+    """Return the size of the output in that of the input."""
+    share = 1.0
+    for size in shape[1:3]:
+        if family == "pooling":
+            window, stride = rest
+            share *= ((size - window) // stride + 1) / size
+        elif family == "depthwise":
+            share *= -(-size // rest[0]) / size
+    return share
+
+
+def _by_ops(tiny: bool) -> dict[str, Group]:
+    """Return the cases of ``by_ops.py``."""
+    many = ("float32", "tf32", "float16")
+    kinds: dict = {
+        by_ops.separable: (many, ((2, 6, 6, 3), 4) if tiny else ((64, 56, 56, 128), 256)),
+        by_ops.transposed: (many, ((2, 3, 3, 4), 5, 4) if tiny else ((64, 16, 16, 256), 128, 4)),
+        by_ops.conv_lstm: (many[:2], ((2, 3, 6, 6, 3), 4) if tiny else ((16, 10, 64, 64, 32), 64)),
+        by_ops.attention: (many, ((2, 5, 2, 4), False) if tiny else ((32, 512, 8, 64), False)),
+    }
+    found = {}
+    for make, (precisions, sizes) in kinds.items():
+        for causal in (False, True) if make is by_ops.attention else (False,):
+            sizes = (sizes[0], causal) if make is by_ops.attention else sizes
+            for precision in precisions:
+                text = " ".join(["x".join(map(str, sizes[0])), *map(str, sizes[1:])])
+                text = text.replace(" False", "").replace("True", "causal")
+                found[f"{make.__name__} {text}, {precision}"] = _from_ops(make, sizes, precision)
+    return found
+
+
+def _from_ops(make, sizes, precision: str) -> Group:
+    work = by_ops.operations(make, *sizes)
+
+    def cases(values):
+        family = make(values, *sizes)
+        theirs: list = []  # made once for both passes
+
+        def torchs(torch, step):
+            if not theirs:
+                theirs.extend(family.torchs(torch))
+            return [layout[step] for layout in theirs]
+
+        for step, passes in (("forward", 1), ("both", 3)):
+            yield Case(step, family.ours[step], lambda torch, s=step: torchs(torch, s), passes * work)
+
+    return Group(make.__name__, precision, cases, (3 * work, 0.0), cpu=precision == "float32")
 
 
 def _without_gradients(torchs, name):

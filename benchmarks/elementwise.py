@@ -1,7 +1,7 @@
 """What is not a matrix product: gpukeras' passes beside PyTorch's, and beside what memory allows.
 
-Pooling, batch and layer normalisation, depthwise convolution, dropout, ReLU, softmax, on activations of
-course models. gpukeras is timed through its backend methods, PyTorch through the functions that its layers
+Pooling, batch, layer and group normalisation, depthwise convolution, dropout, ReLU, softmax, on activations
+of course models. gpukeras is timed through its backend methods, PyTorch through the functions that its layers
 call, in both of its layouts where they matter: the quicker one counts. All run in this process, in turn, a
 few rounds each; medians. "copy" is the time of copying the input into an array that is there: a pass over
 memory that nothing can avoid. Without torch only gpukeras is timed.
@@ -33,6 +33,8 @@ def cases(rng, backend) -> dict:
         found |= batch_norm(rng, backend, shape)
     found |= layer_norm(rng, backend, (32 * 80, 128))
     found |= layer_norm(rng, backend, (32 * 128, 512))
+    for shape, groups in [((64, 32, 32, 32), 8), ((8, 56, 56, 256), 32)]:
+        found |= group_norm(rng, backend, shape, groups)
     for shape, stride, many in [
         ((8, 56, 56, 64), 1, 1), ((8, 112, 112, 32), 1, 1), ((8, 14, 14, 512), 1, 1),
         ((8, 56, 56, 128), 2, 1), ((32, 28, 28, 32), 1, 2),
@@ -142,6 +144,34 @@ def layer_norm(rng, backend, shape) -> dict:
     ours = dict(zip(names, [
         lambda: backend.layer_norm_forward(x, gamma, beta, 1e-3),
         lambda: backend.layer_norm_backward(dy, cache),
+    ]))
+    return _together(names, ours, torchs, x)
+
+
+def group_norm(rng, backend, shape, groups) -> dict:
+    x, dy = _floats(rng, *shape), _floats(rng, *shape)
+    n, c, places = shape[0], shape[-1], shape[1] * shape[2]
+    gamma, beta = (_floats(rng, c) for _ in range(2))
+    flat, slopes = x.reshape(n, places, c), dy.reshape(n, places, c)
+    cache = backend.group_norm_forward(flat, groups, gamma, beta, 1e-3)[-1]
+
+    def torchs(torch, F):
+        calls: dict = {name: [] for name in names}
+        aten, sizes = torch.ops.aten, (n, c, places, groups)
+        g, b = torch.from_dlpack(gamma), torch.from_dlpack(beta)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            a, d = (
+                torch.from_dlpack(v).permute(0, 3, 1, 2).contiguous(memory_format=layout) for v in (x, dy))
+            _, mean, r = aten.native_group_norm(a, g, b, *sizes, 1e-3)
+            calls[names[0]].append(lambda a=a: aten.native_group_norm(a, g, b, *sizes, 1e-3))
+            calls[names[1]].append(lambda a=a, d=d, m=mean, r=r: aten.native_group_norm_backward(
+                d, a, m, r, g, *sizes, [True] * 3))
+        return calls
+
+    names = [f"group_norm forward {groups} {shape}", f"group_norm backward {groups} {shape}"]
+    ours = dict(zip(names, [
+        lambda: backend.group_norm_forward(flat, groups, gamma, beta, 1e-3),
+        lambda: backend.group_norm_backward(slopes, cache),
     ]))
     return _together(names, ours, torchs, x)
 

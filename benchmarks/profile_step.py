@@ -98,14 +98,21 @@ def peak(size: int = 1024, rounds: int = 9) -> float:
 
 def operations(layer, batch: int) -> float:
     """Return the floating-point operations of a layer's products forward; Winograd does with fewer."""
-    shapes = {v.name: tuple(v.shape) for v in layer.weights}
+    kernels = [(v.name, tuple(v.shape)) for v in layer.weights if v.name.endswith("kernel")]
+    if not kernels:
+        return 0.0
+    shapes, kind = dict(kernels), type(layer).__name__
+    given = layer.input[0] if isinstance(layer.input, list) else layer.input
+    places = math.prod(layer.output.shape[1:-1])  # where the kernels are applied
     if "recurrent_kernel" in shapes:
-        steps = layer.input.shape[1]
-        return 2.0 * batch * steps * (math.prod(shapes["kernel"]) + math.prod(shapes["recurrent_kernel"]))
-    if "kernel" in shapes:
-        places = math.prod(layer.output.shape[1:-1])  # where the kernel is applied
-        return 2.0 * batch * places * math.prod(shapes["kernel"])
-    return 0.0
+        axes = len(shapes["kernel"]) - 2  # of images, in a ConvLSTM
+        places = given.shape[1] * math.prod(layer.output.shape[-1 - axes : -1])
+    elif "Transpose" in kind:
+        places = math.prod(given.shape[1:-1])
+    flops = 2.0 * batch * places * sum(math.prod(shape) for _, shape in kernels)
+    if kind == "MultiHeadAttention":
+        flops += 4.0 * batch * places**2 * math.prod(kernels[0][1][1:])
+    return flops
 
 
 # ---- layer by layer -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 
+import numpy as np
 import pytest
 from support import emulator
 from support.halves import needs_bfloat16
@@ -216,8 +217,8 @@ def test_what_has_a_target_comes_first(script):
     module = script("device_layers")
     families = [group.family for group in module.groups().values()]
     assert list(dict.fromkeys(families)) == [
-        "recurrent", "pooling", "elementwise", "convolution", "normalization", "softmax", "dense",
-        "embedding", "update"]
+        "recurrent", "pooling", "elementwise", "convolution", "normalization", "depthwise", "separable",
+        "transposed", "conv_lstm", "attention", "softmax", "dense", "embedding", "update"]
     found = module.groups()
     convolutions = [name.split(", ")[1:] for name in found if name.startswith("conv ")]
     for batch in ("batch 64", "batch 256"):
@@ -226,6 +227,26 @@ def test_what_has_a_target_comes_first(script):
     for units in (128, 256, 512):
         for kept in ("", " masked", " recurrent dropout"):
             assert f"lstm 64x80x128x{units}{kept}, float32" in found
+
+
+FAMILIES = {  # sizes, and the order of the axes of PyTorch's result
+    "separable": (((2, 6, 6, 3), 4), (0, 2, 3, 1)), "transposed": (((2, 3, 3, 4), 5, 4), (0, 2, 3, 1)),
+    "conv_lstm": (((2, 3, 6, 6, 3), 4), (0, 1, 3, 4, 2)), "attention": (((2, 5, 2, 4), True), (0, 2, 1, 3)),
+}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", FAMILIES)
+def test_bare_torch_computes_the_same(script, name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from gpukeras.backends import CPU
+
+    sizes, order = FAMILIES[name]
+    family = getattr(script("by_ops"), name)(script("device_layers").Values(CPU), *sizes)
+    expected = family.ours["forward"]().numpy()
+    for layout in family.torchs(torch):
+        np.testing.assert_allclose(layout["forward"]().numpy().transpose(order), expected, atol=1e-5)
+        assert layout["both"]()[0].shape
 
 
 # ---- on the emulated GPU ----------------------------------------------------------------------------------
@@ -252,6 +273,8 @@ def test_the_clock_of_a_device_counts_what_was_called(script, gpu):
     "elementwise (3, 40)", "conv 2-reduce-first, batch 2, float16", "batch_norm (2, 4, 4, 3)",
     pytest.param("conv 2-reduce-first, batch 2, bfloat16", marks=needs_bfloat16),
     pytest.param("dense 3x8x5, bfloat16", marks=needs_bfloat16),
+    "group_norm 2 (2, 4, 4, 6)", "depthwise 2/1 (2, 6, 6, 3)", "separable 2x6x6x3 4, float16",
+    "transposed 2x3x3x4 5 4, tf32", "conv_lstm 2x3x6x6x3 4, float32", "attention 2x5x2x4 causal, float16",
     "cross entropy (3, 5)", "dense 3x8x5, tf32", "embedding (7, 4, 2, 3)", "adam over 1000 parameters",
 ])
 def test_layers_run_on_a_gpu(script, gpu, group):

@@ -35,12 +35,12 @@ def record(threads=1):
 def test_options_name_interpreters(script):
     options = script("compare_peers").arguments(["--python", "torch=/x/python", "tf_keras=/y=z/python"])
     assert options.pythons == {"torch": "/x/python", "tf_keras": "/y=z/python"}
-    assert options.workloads == list("abcdefghij") and options.threads is None
+    assert options.workloads == list("abcdefghijklmnop") and options.threads is None
 
 
 @pytest.mark.parametrize("given, message", [
     (["--python", "tensorflow=/x"], "PEER=PATH"), (["--python", "torch"], "PEER=PATH"),
-    (["--workloads", "k"], "invalid choice"), (["--peers", "keras"], "invalid choice"),
+    (["--workloads", "z"], "invalid choice"), (["--peers", "keras"], "invalid choice"),
     (["--resume"], "--json"), (["--rounds", "0"], "at least 1"), (["--threads", "0"], "at least 1"),
 ])
 def test_wrong_options_are_told(script, capsys, given, message):

@@ -34,13 +34,16 @@ def test_patches_are_undone(script):
 def test_operations_of_the_products(script):
     profile, workloads = script("profile_step"), script("workloads").WORKLOADS
     found = {}
-    for letter in "aegj":
+    for letter in "aegjlno":
         model = workloads[letter].build(keras)
         found |= {(letter, layer.name): profile.operations(layer, 2) for layer in model.layers}
     assert found["a", "hidden"] == 2 * 2 * 784 * 128
     assert found["e", "conv2"] == 2 * 2 * 24 * 24 * 9 * 32 * 64
     assert found["g", "lstm"] == 2 * 2 * 80 * (128 + 128) * 512
     assert found["j", "norm1"] == 0
+    assert found["l", "up2"] == 2 * 2 * 14 * 14 * 64 * 16 * 32
+    assert found["n", "lstm2"] == 2 * 2 * 10 * 32 * 32 * 9 * (16 + 16) * 64
+    assert found["o", "attention"] == 2 * 2 * 128 * (4 * 64 * 64 + 2 * 128 * 64)
 
 
 def test_layers_add_up_to_the_step(script):

@@ -1,4 +1,4 @@
-"""The ten workloads: their data fits their models, and all peers start from the same weights."""
+"""The workloads: their data fits their models, and all peers start from the same weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 
 import gpukeras as keras
 
-LETTERS = "abcdefghij"
+LETTERS = "abcdefghijklmnop"
+JUDGED = "abcdefghij"  # with targets of their own
 
 
 @pytest.mark.parametrize("letter", [*LETTERS, "block14"])
@@ -37,11 +38,11 @@ def test_words_occur_as_in_text(script):
 
 def test_targets_are_those_of_the_issue(script):
     found = script("workloads").WORKLOADS
-    assert [found[k].must for k in LETTERS] == [1.1, 1.0, 1.0, 3, 1.0, 0.85, 1.0, 1.0, 1.0, 0.8]
-    assert [found[k].aim for k in LETTERS] == [1.5, 1.3, 2, 6, 1.4, 1.1, 1.2, 2, 1.3, 1.1]
+    assert [found[k].must for k in JUDGED] == [1.1, 1.0, 1.0, 3, 1.0, 0.85, 1.0, 1.0, 1.0, 0.8]
+    assert [found[k].aim for k in JUDGED] == [1.5, 1.3, 2, 6, 1.4, 1.1, 1.2, 2, 1.3, 1.1]
 
 
-@pytest.mark.parametrize("letter", ["a", "g", "j"])
+@pytest.mark.parametrize("letter", ["a", "g", "j", "k", "n", "o"])
 def test_weights_come_back_as_written(script, letter, tmp_path):
     workload, initial = script("workloads").WORKLOADS[letter], script("initial")
     if letter != "a":  # the data of the others takes longer to make
@@ -75,4 +76,4 @@ def test_bare_torch_does_the_same_work(script, letter, tmp_path):
     np.testing.assert_allclose(peer.predict(x), model.predict(x, verbose=0), rtol=1e-3, atol=1e-5)
     ours = model.fit(x, y, batch_size=3, epochs=3, shuffle=False, verbose=0).history["loss"]
     theirs = peer.fit(x, y, batch_size=3, epochs=3, shuffle=False).history["loss"]
-    np.testing.assert_allclose(theirs, ours, rtol=2e-3)
+    np.testing.assert_allclose(theirs, ours, rtol=2e-3, atol=1e-4)
