@@ -67,6 +67,13 @@ _ROOMS = {
     "preprocessing.spectrograms": "MelSpectrogram STFTSpectrogram",
     "preprocessing.string_lookup": "StringLookup",
     "preprocessing.text_vectorization": "TextVectorization",
+    # image preparation and augmentation: sizes, places and forms
+    "augmentation.affine": "RandomRotation RandomShear RandomTranslation RandomZoom",
+    "augmentation.box_number": "MaxNumBoundingBoxes",
+    "augmentation.distortion": "RandomElasticTransform RandomPerspective",
+    "augmentation.flipping": "RandomFlip",
+    "augmentation.random_size": "RandomHeight RandomWidth",
+    "augmentation.resizing": "CenterCrop RandomCrop Resizing",
     # image augmentation: colours, and images mixed
     "augmentation.blur": "RandomGaussianBlur RandomSharpness",
     "augmentation.colour": "RandomBrightness RandomColorDegeneration RandomContrast RandomGrayscale RandomHue"

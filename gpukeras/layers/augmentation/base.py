@@ -33,6 +33,7 @@ class BaseImagePreprocessingLayer(Layer):
     The input is a tensor (H, W, C) or (N, H, W, C), or a dictionary with ``"images"`` and any of
     ``"labels"``, ``"segmentation_masks"`` and ``"bounding_boxes"`` (a dictionary with ``"boxes"``, shape
     (N, boxes, 4), and ``"labels"``, shape (N, boxes)); the result is a new dictionary, other keys unchanged.
+    Masks have the shape of images, with any number of channels or without that axis.
     Images are computed in the layer's dtype: integer images become floats unless ``dtype="uint8"``.
     """
 
@@ -160,11 +161,16 @@ class BaseImagePreprocessingLayer(Layer):
             known["bounding_boxes"] = self._checked_boxes(known["bounding_boxes"])
         if single:
             known = {key: _batch_of_one(value) for key, value in known.items()}
+        flat_masks = "segmentation_masks" in known and len(known["segmentation_masks"].shape) == 3
+        if flat_masks:
+            known["segmentation_masks"] = ops.expand_dims(known["segmentation_masks"], self.channel_axis)
         transformation = self.get_random_transformation(known if with_more else known["images"], training)
         done = {
             key: getattr(self, f"transform_{key}")(value, transformation, training=training)
             for key, value in known.items()
         }
+        if flat_masks:
+            done["segmentation_masks"] = ops.squeeze(done["segmentation_masks"], self.channel_axis)
         if single:
             done = {key: _without_batch(value) for key, value in done.items()}
         return given | done if with_more else done["images"]
@@ -277,6 +283,13 @@ class RandomImageLayer(BaseImagePreprocessingLayer):
             return random.uniform(
                 shape, low, high, dtype=dtype, seed=self.generator if seed is None else seed
             )
+
+    def host_uniform(self, low: float, high: float, seed=None) -> float:
+        """Return one draw from ``[low, high)`` as a number, for what settles shapes."""
+        if seed is None:
+            seed = self.generator
+        seed = seed.next() if isinstance(seed, random.SeedGenerator) else seed
+        return float(random.host_generator(seed).uniform(low, high))
 
     def on_device_of(self, data):
         """Return the ``with`` block in which new tensors lie beside the images in ``data``."""
