@@ -239,10 +239,10 @@ class Stateful(Operation):
             variable.assign(np.asarray(store[str(i)]))
 
     # ---- losses and metrics -----------------------------------------------------------------------
-    def add_loss(self, loss) -> None:
+    def add_loss(self, loss, inputs=None) -> None:
         """Add a loss to this call: a scalar tensor, a list of them; or for good: a function that gives one.
 
-        Losses are part of what ``fit`` minimises.
+        Losses are part of what ``fit`` minimises. ``inputs`` (Keras 2: what it depends on) is not needed.
         """
         for one in loss if isinstance(loss, (list, tuple)) else [loss]:
             if isinstance(one, KerasTensor):

@@ -170,7 +170,7 @@ class Model(OlderModel):
         super().add_loss(list(found[count:]))
         return self._graph.pack(found[:count])
 
-    def add_loss(self, loss) -> None:
+    def add_loss(self, loss, inputs=None) -> None:
         """Add a loss: a tensor of this call, a function, or (functional) a symbolic tensor for every call."""
         if isinstance(loss, KerasTensor) and not CALLS.state.tracing:
             self._extra_losses.append(loss)

@@ -506,12 +506,14 @@ class Trainer(Layer):
         runner.on_test_begin()
         logs: Mapping = {}
         step = 0
-        test_step = self._evaluation_function()
+        test_step, every = self._evaluation_function(), self.steps_per_execution
         with autograd.no_recording():
             for step, data in enumerate(source, 1):
-                runner.on_test_batch_begin(step - 1)
+                if every == 1 or step % every == 1:
+                    runner.on_test_batch_begin(step - 1)
                 logs = _flat(test_step(pack_x_y_sample_weight(*data)))
-                runner.on_test_batch_end(step - 1, logs)
+                if every == 1 or step % every == 0 or step == source.steps:
+                    runner.on_test_batch_end(step - 1, logs)
                 if self.stop_evaluating:
                     break
         if not step:

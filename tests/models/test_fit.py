@@ -413,6 +413,10 @@ def test_steps_per_execution_groups_batch_hooks():
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
     model.fit(x, y, batch_size=4, verbose=0, callbacks=[callback])
     assert seen == [3, 7, 9]
+    seen.clear()
+    callback = keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: seen.append(batch))
+    model.evaluate(x, y, batch_size=4, verbose=0, callbacks=[callback])
+    assert seen == [3, 7, 9]
 
 
 @pytest.mark.parametrize("optimizer", [

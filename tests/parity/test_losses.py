@@ -43,7 +43,7 @@ def test_loss(real_keras, case):
             real_keras.src.backend.set_keras_mask(p, mask)
         return theirs(y_true, p, weights)
 
-    value, slope = jax.value_and_grad(real)(y_pred)
+    value, slope = jax.value_and_grad(real)(y_pred) if case.slope else (real(y_pred), None)
     x = ops.convert_to_tensor(y_pred)
     if mask is not None:
         x._keras_mask = ops.convert_to_tensor(mask)
@@ -51,8 +51,9 @@ def test_loss(real_keras, case):
         tape.watch(x)
         found = getattr(losses, case.name)(**case.settings)(y_true, x, weights)
     np.testing.assert_allclose(float(found), float(value), case.tolerance, case.tolerance)
-    np.testing.assert_allclose(
-        tape.gradient(found, x).numpy(), np.asarray(slope), 10 * case.tolerance, 10 * case.tolerance)
+    if case.slope:
+        np.testing.assert_allclose(
+            tape.gradient(found, x).numpy(), np.asarray(slope), 10 * case.tolerance, 10 * case.tolerance)
 
 
 @pytest.mark.parametrize("case", CASES, ids=repr)
