@@ -60,7 +60,7 @@ def set_era(name: str) -> None:
             _adapt(path, **entry)
         _old_activations()
         if config.standalone_era():
-            _old_accuracies()
+            _old_metrics()
 
 
 @contextlib.contextmanager
@@ -174,9 +174,9 @@ def _old_activations() -> None:
     _undo.append(activations.ACTIVATIONS.replace("hard_sigmoid", ops.hard_sigmoid_keras2))
 
 
-def _old_accuracies() -> None:
-    """Let accuracies be one number a sample where they were, or the mean over the batch."""
-    from gpukeras import metrics, ops
+def _old_metrics() -> None:
+    """Let accuracies be one number a sample or for the batch, and the cosine have the sign, that they had."""
+    from gpukeras import losses, metrics, ops
 
     def averaged(function, axis):
         @functools.wraps(function)
@@ -189,3 +189,5 @@ def _old_accuracies() -> None:
     if config.era() == "keras224":
         for name in ("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"):
             _replace(metrics, name, averaged(getattr(metrics, name), None))
+        for name in ("cosine", "cosine_proximity"):
+            _replace(metrics, name, losses.cosine_proximity)

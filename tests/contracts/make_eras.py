@@ -21,7 +21,8 @@ RENAMED = {"lr": "learning_rate", "alpha": "negative_slope", "l": "l2"}  # old p
 OTHER_NAMES = {era: {"optimizers": {"clipnorm": "global_clipnorm"}} for era in ("keras224", "keras231")}
 # What an era did where it had no parameter yet.
 WITHOUT = {
-    era: {"optimizers.Adagrad": {"initial_accumulator_value": 0.0}, "optimizers.Nadam": {"schedule_decay": 0.004}}
+    era: {"optimizers.Adagrad": {"initial_accumulator_value": 0.0},
+          "optimizers.Nadam": {"schedule_decay": 0.004}}
     for era in ("keras224", "keras231")
 }
 # Names whose default says what None says here, or that say nothing about numbers.

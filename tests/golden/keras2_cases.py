@@ -8,7 +8,7 @@ import numpy as np
 BATCH = 3
 MASK = np.array([[1, 1, 0, 1, 1], [1, 0, 0, 0, 0], [0, 1, 1, 1, 0]], "float32")
 
-# Layers: class, arguments (or a function of ``keras.layers`` that gives them), shapes of the inputs, and maybe:
+# Layers: class, arguments (or a function of ``keras.layers`` that gives them), shapes of inputs, and maybe:
 # "train" runs in the training phase, "masked" puts a Masking layer before, "int" takes integers.
 LAYERS = [
     ("Dense", {"units": 3, "activation": "hard_sigmoid"}, [(4,)]),
@@ -84,11 +84,11 @@ CONSTRAINTS = [("MaxNorm", {}), ("MaxNorm", {"max_value": 0.5, "axis": 1}), ("No
                ("MinMaxNorm", {"min_value": 0.2, "max_value": 0.8, "rate": 0.5})]
 REGULARIZERS = [("l1", {}), ("l2", {"l": 0.3}), ("l1_l2", {})]
 OPTIMIZERS = [
-    ("SGD", [], {}), ("SGD", [0.1, 0.9, 0.01, True], {}), ("SGD", [], {"lr": 0.1, "clipnorm": 0.5}),
-    ("SGD", [], {"lr": 0.1, "clipvalue": 0.2, "momentum": 0.5}),
-    ("RMSprop", [], {}), ("RMSprop", [], {"lr": 0.01, "decay": 0.1}), ("Adagrad", [], {}),
-    ("Adadelta", [], {}), ("Adam", [], {}), ("Adam", [0.01, 0.8, 0.9, 1e-3, 0.1, True], {}),
-    ("Adamax", [], {}), ("Nadam", [], {}), ("Nadam", [], {"schedule_decay": 0.1}),
+    ("SGD", {}), ("SGD", {"lr": 0.1, "momentum": 0.9, "decay": 0.01, "nesterov": True}),
+    ("SGD", {"lr": 0.1, "clipnorm": 0.5}), ("SGD", {"lr": 0.1, "clipvalue": 0.2, "momentum": 0.5}),
+    ("RMSprop", {}), ("RMSprop", {"lr": 0.01, "decay": 0.1}), ("Adagrad", {}), ("Adadelta", {}), ("Adam", {}),
+    ("Adam", {"lr": 0.01, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "decay": 0.1, "amsgrad": True}),
+    ("Adamax", {}), ("Nadam", {}), ("Nadam", {"schedule_decay": 0.1}),
 ]
 OPTIMIZER_STEPS = 4
 

@@ -76,9 +76,9 @@ def layer(case):
         FOUND[f"{cases.label(case)}/{i}"] = value
 
 
-def optimizer(number, name, args, kwargs):
+def optimizer(number, name, kwargs):
     K.clear_session()
-    model = cases.small_model(keras, getattr(keras.optimizers, name)(*args, **kwargs))
+    model = cases.small_model(keras, getattr(keras.optimizers, name)(**kwargs))
     x, y = cases.small_data()
     for _ in range(cases.OPTIMIZER_STEPS):
         model.train_on_batch(x, y)
@@ -102,8 +102,8 @@ def main():
     for i, (name, kwargs) in enumerate(cases.REGULARIZERS):
         w = np.random.RandomState(2).standard_normal((3, 4)).astype("float32")
         FOUND[f"regularizer_{i}"] = K.eval(getattr(keras.regularizers, name)(**kwargs)(K.constant(w)))
-    for i, (name, args, kwargs) in enumerate(cases.OPTIMIZERS):
-        optimizer(i, name, args, kwargs)
+    for i, (name, kwargs) in enumerate(cases.OPTIMIZERS):
+        optimizer(i, name, kwargs)
     for name, fit in sorted(fits.FITS.items()):
         K.clear_session()
         for what, value in fit(keras).items():
