@@ -184,7 +184,8 @@ class RandomElasticTransform(_SomeImages):
 
     def _distort(self, images, transformation, interpolation):
         strength = float(transformation["distortion_factor"])
-        alpha, sigma = self.get_elastic_transform_params(*self.size_of(images), strength)
+        height, width = self.size_of(images)
+        alpha, sigma = self.get_elastic_transform_params(height, width, strength)
         if sigma <= 0:
             return images
         changed = elastic_transform(
