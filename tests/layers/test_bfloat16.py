@@ -13,7 +13,8 @@ NAMES = """
     Dense EinsumDense Embedding Conv1D Conv2D Conv3D DepthwiseConv2D SeparableConv2D Conv2DTranspose
     BatchNormalization LayerNormalization GroupNormalization AveragePooling2D GlobalAveragePooling2D
     MaxPooling2D LSTM GRU SimpleRNN ConvLSTM2D MultiHeadAttention Attention Softmax LeakyReLU PReLU Add
-    Concatenate Multiply Dot Reshape Permute Cropping2D ZeroPadding2D UpSampling2D UnitNormalization RMSNormalization
+    Concatenate Multiply Dot Reshape Permute Cropping2D ZeroPadding2D UpSampling2D UnitNormalization
+    RMSNormalization
 """.split()
 CASES = {}
 for _case in every_case():
