@@ -59,8 +59,7 @@ def set_era(name: str) -> None:
         for path, entry in _table()[name].items():
             _adapt(path, **entry)
         _old_activations()
-        if config.standalone_era():
-            _old_metrics()
+        _old_metrics()
 
 
 @contextlib.contextmanager

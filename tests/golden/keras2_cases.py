@@ -148,3 +148,22 @@ def small_data():
     """Return inputs and targets for it."""
     rng = np.random.RandomState(6)
     return rng.uniform(-1, 1, (5, 2)).astype("float32"), rng.uniform(-1, 1, (5, 1)).astype("float32")
+
+
+def in_tfkeras(case):
+    """Tell whether tf.keras has a layer, and its arguments under these names."""
+    gone = {"MaxoutDense", "Highway", "Convolution2D"}
+    old = {"output_dim", "init", "bias", "nb_filter", "inner_activation"}
+    kwargs = {} if callable(case[1]) else case[1]
+    return case[0] == "Embedding" or not (case[0] in gone or old & set(kwargs))
+
+
+class WithLegacyOptimizers:
+    """A library whose optimizers are those of ``optimizers.legacy``, which tf.keras had at first."""
+
+    def __init__(self, keras):
+        self._keras = keras
+        self.optimizers = keras.optimizers.legacy
+
+    def __getattr__(self, name):
+        return getattr(self._keras, name)

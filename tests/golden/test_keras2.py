@@ -1,4 +1,7 @@
-"""In the era of Keras 2.2.4 or 2.3.1, everything gives the numbers that it gave (``make_keras2.py``)."""
+"""In an older era everything gives the numbers that real Keras gave then.
+
+They are of Keras 2.2.4 and 2.3.1 (``make_keras2.py``) and of tf.keras (``make_tfkeras.py``).
+"""
 
 import functools
 import pathlib
@@ -16,7 +19,7 @@ pytestmark = [pytest.mark.cpu, pytest.mark.filterwarnings("ignore")]  # of old a
 TOLERANCE = 2e-5
 
 
-@pytest.fixture(params=["keras224", "keras231"])
+@pytest.fixture(params=["keras224", "keras231", "tfkeras2"])
 def expected(request):
     """The numbers of a release, while its era lasts."""
     with compat.era_scope(request.param):
@@ -38,6 +41,8 @@ def _same(found, expected, what):
 
 @pytest.mark.parametrize("case", cases.LAYERS, ids=cases.label)
 def test_layer(case, expected):
+    if compat.era() == "tfkeras2" and not cases.in_tfkeras(case):
+        return
     name, kwargs, shapes = case[:3]
     kind = case[3] if len(case) > 3 else None
     layer = getattr(keras.layers, name)(**(kwargs(keras.layers) if callable(kwargs) else kwargs))
@@ -88,7 +93,7 @@ def test_constraints_and_regularizers(room, cases_of_room, expected):
 @pytest.mark.parametrize("number", range(len(cases.OPTIMIZERS)), ids=lambda n: cases.OPTIMIZERS[n][0])
 def test_optimizer(number, expected):
     name, kwargs = cases.OPTIMIZERS[number]
-    model = cases.small_model(keras, getattr(keras.optimizers, name)(**kwargs))
+    model = cases.small_model(keras, getattr(_library().optimizers, name)(**kwargs))
     x, y = cases.small_data()
     for _ in range(cases.OPTIMIZER_STEPS):
         model.train_on_batch(x, y)
@@ -96,8 +101,12 @@ def test_optimizer(number, expected):
         _same(w, expected[f"optimizer_{number}/{i}"], f"weight {i}")
 
 
+def _library():
+    return cases.WithLegacyOptimizers(keras) if compat.era() == "tfkeras2" else keras
+
+
 @pytest.mark.parametrize("name", sorted(fits.FITS))
 def test_fit(name, expected):
-    found = fits.FITS[name](keras)
+    found = fits.FITS[name](_library())
     for what, value in found.items():
         _same(np.asarray(value, "float32"), expected[f"fit_{name}/{what}"], what)
