@@ -186,8 +186,9 @@ def _composed(dy, x, kernel, bias, activation):
     units, inputs = kernel.shape[1], kernel.shape[0]
     dz = ops.reshape(dy, (-1, units)) if dy.ndim != 2 else dy
     rows = ops.reshape(x, (-1, inputs)) if x.ndim != 2 else x
+    wanted = dtypes.is_float(x.array.dtype)
     grads = [
-        ops.reshape(ops.matmul(dz, ops.transpose(kernel)), x.shape) if dtypes.is_float(x.array.dtype) else None,
+        ops.reshape(ops.matmul(dz, ops.transpose(kernel)), x.shape) if wanted else None,
         ops.matmul(ops.transpose(rows), dz),
         None if bias is None else ops.sum(dz, axis=0),
     ]

@@ -118,8 +118,9 @@ def scatter_update(inputs, indices, updates, reduction=None):
         base = ops.reshape(inputs, target.shape)
         new = ops.reshape(ops.cast(updates, dy.dtype), values.shape)
         dx, dv = _meeting_gradient(flat, base, new, y, rows, REDUCTIONS[reduction])
-        dv = ops.cast(ops.reshape(dv, updates.shape), updates.dtype) if dtypes.is_float(updates.dtype) else None
-        return ops.reshape(dx, shape), None, dv
+        if not dtypes.is_float(updates.dtype):
+            return ops.reshape(dx, shape), None, None
+        return ops.reshape(dx, shape), None, ops.cast(ops.reshape(dv, updates.shape), updates.dtype)
 
     return y.reshape(shape), vjp
 

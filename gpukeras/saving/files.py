@@ -101,7 +101,7 @@ def read_array(dataset, shape, what: str):
 
 
 def write_array(group, name: str, values: np.ndarray) -> None:
-    """Write values as a data set; of bfloat16, which HDF5 does not know, as pairs of bytes and an attribute."""
+    """Write values as a data set; bfloat16, which HDF5 does not know, as bytes and an attribute."""
     dataset = group.create_dataset(name, data=values)
     if values.dtype.kind == "V":
         dataset.attrs["dtype"] = "bfloat16"

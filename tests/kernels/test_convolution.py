@@ -105,6 +105,7 @@ def close(gpu, found, expected, tolerance=2e-5):
     """Compare, relative to the largest number."""
     found = gpu.to_numpy(found).astype("float64")
     assert found.shape == expected.shape
+    expected = expected.astype("float64")
     scale = np.abs(expected).max(initial=1)
     np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=tolerance)
 
