@@ -89,7 +89,8 @@ def _adapt(path: str, parameters: list, defaults: dict, names: dict | None = Non
     if inspect.isclass(thing) and thing.__name__ == name:
         init = thing.__init__
         own = "__init__" in vars(thing)
-        thing.__init__ = _with_parameters(init, parameters, defaults, names or {}, thing)
+        thing.__init__ = _with_parameters(  # type: ignore[method-assign]
+            init, parameters, defaults, names or {}, thing)
         _undo.append(lambda: setattr(thing, "__init__", init) if own else delattr(thing, "__init__"))
     else:
         adapted = _with_parameters(thing, parameters, defaults, names or {}, None)
@@ -118,7 +119,7 @@ def _with_parameters(call, parameters, defaults, names, cls):
     @functools.wraps(call, updated=())
     def adapted(*args, **kwargs):
         if cls is not None:
-            self, *given = args
+            self, given = args[0], args[1:]
             if _library_class(type(self)) is not cls:
                 return call(*args, **kwargs)
         else:

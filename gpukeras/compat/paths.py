@@ -36,7 +36,7 @@ class Finder:
         if package != "gpukeras" or old not in OLD:
             return None
         packages = any(name.startswith(f"{old}.") for name in OLD)
-        return importlib.machinery.ModuleSpec(fullname, Loader(), is_package=packages)
+        return importlib.machinery.ModuleSpec(fullname, Loader(), is_package=packages)  # type: ignore[arg-type]
 
 
 class Loader:
@@ -73,4 +73,4 @@ def _names(module, homes):
 def install() -> None:
     """Let Python find the old names."""
     if not any(finder is Finder for finder in sys.meta_path):
-        sys.meta_path.append(Finder)  # type: ignore[arg-type]  # a class with find_spec is enough
+        sys.meta_path.append(Finder)  # a class with find_spec is enough
