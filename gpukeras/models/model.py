@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 
@@ -277,6 +278,25 @@ class Model(OlderModel):
         from gpukeras import saving
 
         return json.dumps(saving.serialize_keras_object(self), **kwargs)
+
+    def get_compile_config(self) -> dict | None:
+        """Return the arguments of ``compile`` as plain values, or ``None``."""
+        if not self.compiled or self._compile_config is None:
+            return None
+        from gpukeras import saving
+
+        config = dict(self._compile_config, optimizer=self.optimizer)
+        return {k: saving.serialize_keras_object(v) for k, v in config.items()}
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile with the result of ``get_compile_config``."""
+        from gpukeras import saving
+
+        arguments = {k: saving.deserialize_keras_object(v) for k, v in config.items()
+                     if k in inspect.signature(Model.compile).parameters}
+        self.compile(**arguments)
+        if self.built and hasattr(self.optimizer, "build"):
+            self.optimizer.build(self._trained_variables())
 
     def save_weights(self, filepath, overwrite: bool = True) -> None:
         """Write all weights to an HDF5 file (``.weights.h5``, the format of Keras 3, or ``.h5``)."""

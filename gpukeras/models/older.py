@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gpukeras.models.training import Trainer
+from gpukeras.models.single_batches import SingleBatches
 from gpukeras.scopes import StatelessScope
 from gpukeras.tensor import Tensor, Variable
 
 
-class OlderModel(Trainer):
+class OlderModel(SingleBatches):
     """A part of ``Model``: thin layers over ``fit``, ``evaluate``, ``predict`` and the weights."""
 
     # ---- generators (Keras 2) --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gpukeras.backends import threads
 from gpukeras.callbacks.logs import Logs, host_values
 from gpukeras.layers.layer import Layer
 from gpukeras.models.compiled import CompiledLoss, CompiledMetrics, check_losses, looks_like_metrics
-from gpukeras.models.data import make_source, one_batch, split_validation, validation_parts
+from gpukeras.models.data import make_source, split_validation, validation_parts
 from gpukeras.models.inner_batch import set_pace
 from gpukeras.tensor import Tensor, Variable
 from gpukeras.text import StringTensor
@@ -450,7 +450,7 @@ class Trainer(Layer):
         for step, data in enumerate(source, 1):
             if begins and (every == 1 or step % every == 1):
                 runner.on_train_batch_begin(step - 1)
-            logs = _flat(train_step(pack_x_y_sample_weight(*data)))
+            logs = flat_logs(train_step(pack_x_y_sample_weight(*data)))
             if ends and (every == 1 or step % every == 0 or step == source.steps):
                 runner.on_train_batch_end(step - 1, logs)
             if self.stop_training:
@@ -511,7 +511,7 @@ class Trainer(Layer):
             for step, data in enumerate(source, 1):
                 if every == 1 or step % every == 1:
                     runner.on_test_batch_begin(step - 1)
-                logs = _flat(test_step(pack_x_y_sample_weight(*data)))
+                logs = flat_logs(test_step(pack_x_y_sample_weight(*data)))
                 if every == 1 or step % every == 0 or step == source.steps:
                     runner.on_test_batch_end(step - 1, logs)
                 if self.stop_evaluating:
@@ -562,64 +562,6 @@ class Trainer(Layer):
             joined = [np.concatenate(column) for column in zip(*collected)]
         return tree.pack_sequence_as(structure, joined)
 
-    # ---- single batches ------------------------------------------------------------------------------
-    @threads.session()
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False,
-                       reset_metrics=False):
-        """Train on one batch and return its loss and metrics.
-
-        Metrics go on counting over the calls, as in Keras 3; ``reset_metrics=True`` starts them anew first.
-        """
-        self._need_compile("train_on_batch")
-        step = self._step_function()
-        return self._on_batch(step, x, y, sample_weight, class_weight, return_dict, reset_metrics)
-
-    @threads.session()
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False, reset_metrics=False):
-        """Return the loss and metrics of one batch, in test mode."""
-        self._need_compile("test_on_batch")
-        with autograd.no_recording():
-            step = self._evaluation_function()
-            return self._on_batch(step, x, y, sample_weight, None, return_dict, reset_metrics)
-
-    def _on_batch(self, step, x, y, sample_weight, class_weight, return_dict, reset_metrics):
-        if reset_metrics:
-            self.reset_metrics()
-        if self._captured is None or self._captured.latest is None:  # recorded steps: the metrics are settled
-            self._metrics_cached = None
-        logs = host_values(_flat(step(one_batch(x, y, sample_weight, class_weight))) or {})
-        if return_dict:
-            return logs
-        values = list(logs.values())
-        return values[0] if len(values) == 1 else values
-
-    @threads.session()
-    def predict_on_batch(self, x):
-        """Return the outputs for one batch as NumPy arrays."""
-        with autograd.no_recording():
-            outputs = self.predict_step(one_batch(x, None, None, None))
-        return tree.map_structure(lambda t: t.numpy() if isinstance(t, Tensor) else np.asarray(t), outputs)
-
-    # ---- writing down --------------------------------------------------------------------------------
-    def get_compile_config(self) -> dict | None:
-        """Return the arguments of ``compile`` as plain values, or ``None``."""
-        if not self.compiled or self._compile_config is None:
-            return None
-        from gpukeras import saving
-
-        config = dict(self._compile_config, optimizer=self.optimizer)
-        return {k: saving.serialize_keras_object(v) for k, v in config.items()}
-
-    def compile_from_config(self, config: dict) -> None:
-        """Compile with the result of ``get_compile_config``."""
-        from gpukeras import saving
-
-        arguments = {k: saving.deserialize_keras_object(v) for k, v in config.items()
-                     if k in inspect.signature(Trainer.compile).parameters}
-        self.compile(**arguments)
-        if self.built and hasattr(self.optimizer, "build"):
-            self.optimizer.build(self._trained_variables())
-
 
 # ---- helpers -----------------------------------------------------------------------------------------
 def _on_host(output) -> np.ndarray:
@@ -628,7 +570,7 @@ def _on_host(output) -> np.ndarray:
     return output.backend.to_numpy(output.array) if isinstance(output, Tensor) else np.asarray(output)
 
 
-def _flat(logs):
+def flat_logs(logs):
     """Return what a train or test step returned; metrics that are dictionaries count with their own names."""
     if type(logs) is dict and any(isinstance(v, Mapping) for v in logs.values()):
         flat: dict = {}

@@ -143,7 +143,9 @@ class LossScaleOptimizer(Optimizer):
     def decides_on_device(self) -> bool:
         """Tell whether steps that overflow are taken back on a GPU, without asking the host."""
         inner = self.inner_optimizer
-        return self.built and self.dynamic and self.dynamic_scale.backend is inner._iterations.backend and inner.can_undo()
+        if not self.built or not self.dynamic:
+            return False
+        return self.dynamic_scale.backend is inner._iterations.backend and inner.can_undo()
 
     def _step_on_device(self, plan, rate) -> None:
         """Do a step on gradients in their places; it counts where they are finite."""
