@@ -36,7 +36,7 @@ class Op(Protocol):
 
 def op(
     *, shape: Callable, dtype="promote", tensors: int | str = 1, scalars: bool = False,
-    bfloat16: str = "wide",
+    bfloat16: str = "wide", results: type = tuple,
 ) -> Callable:
     """Make a public op of a function ``f(*tensors, *settings) -> (arrays, vjp)``.
 
@@ -56,6 +56,8 @@ def op(
         Who takes arrays of that type: nobody, the op is computed in float32 and its results are rounded;
         ``f`` where the backend has kernels for them (``takes_bfloat16``); or ``f`` everywhere, as it only
         moves elements.
+    results : tuple or list
+        What holds several symbolic outputs; those of ``f`` come in what ``f`` returns.
 
     Notes
     -----
@@ -154,7 +156,7 @@ def op(
             found = shape(*shapes, *rest, **settings)
             if isinstance(found, list):
                 kinds = kind if isinstance(kind, list) else [kind] * len(found)
-                return tuple(symbolic.KerasTensor(s, k) for s, k in zip(found, kinds))
+                return results(symbolic.KerasTensor(s, k) for s, k in zip(found, kinds))
             return symbolic.KerasTensor(found, kind)
 
         def settings_of(rest, kwargs):

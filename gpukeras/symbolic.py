@@ -181,6 +181,33 @@ class OpCall(Operation):
         return self.op(*args, **kwargs)
 
 
+def record(function, *args, outputs, **kwargs):
+    """Record one call of a function that is no op by itself as one step of the graph; return ``outputs``.
+
+    The model then calls ``function(*args, **kwargs)`` with tensors in place of the symbolic ones among the
+    arguments.
+    """
+    Node(OpCall(function), args, kwargs, outputs)
+    return outputs
+
+
+def alike(structure):
+    """Return new symbolic tensors of the shapes and types in a structure of tensors."""
+    return tree.map_structure(lambda t: KerasTensor(t.shape, str(t.dtype)), structure)
+
+
+def sources(structure) -> list[KerasTensor]:
+    """Return the symbolic tensors, none made by an op, that those in a structure come from."""
+    waiting = [t for t in tree.flatten(structure) if is_symbolic(t)]
+    seen: dict[int, KerasTensor] = {}
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) not in seen:
+            seen[id(tensor)] = tensor
+            waiting += tensor.history[0].inputs if tensor.history else []
+    return [t for t in seen.values() if not t.history or not t.history[0].inputs]
+
+
 def is_symbolic(value) -> bool:
     """Tell whether ``value`` is a symbolic tensor."""
     return isinstance(value, KerasTensor)

@@ -49,7 +49,8 @@ def calls(tree):
         "map nothing": lambda: tree.map_structure(abs),
         "map up to": lambda: tree.map_structure_up_to([1, 2], lambda a: (a,), [[1], (2, 3)]),
         "map up to two": lambda: tree.map_structure_up_to(
-            {"a": 0, "b": [0, 0]}, lambda x, y: (x, y), {"a": {"q": 1}, "b": [2, [3]]}, {"a": 5, "b": [6, 7]}),
+            {"a": 0, "b": [0, 0]}, lambda x, y: (x, y), {"a": {"q": 1}, "b": [2, [3]]},
+            {"a": 5, "b": [6, 7]}),
         "map up to types": lambda: tree.map_structure_up_to([1, 2], lambda a: a, (1, 2)),
         "map up to lengths": lambda: tree.map_structure_up_to([1, 2], lambda a: a, [1]),
         "map up to nothing": lambda: tree.map_structure_up_to([1, 2], lambda a: a),

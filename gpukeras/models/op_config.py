@@ -19,7 +19,7 @@ _MODULE_OF = dict.fromkeys(
     "LogSoftmax MaxPool Normalize OneHot Polar Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus "
     "Softsign SpaceToDepth SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink Threshold".split(), "nn"
 ) | dict.fromkeys("Cast ScatterUpdate StopGradient Unstack".split(), "core") | dict.fromkeys(
-    "Cholesky Det Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
+    "Cholesky Det Eig Eigh Inv Lstsq LuFactor MatrixRank Pinv Qr Solve SolveTriangular SVD".split(), "linalg"
 ) | dict.fromkeys(
     "Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 InTopK IRFFT Logsumexp RFFT Rsqrt SegmentMax "
     "SegmentMin SegmentProd SegmentSum TopK ViewAsComplex ViewAsReal".split(), "math"

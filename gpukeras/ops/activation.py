@@ -297,8 +297,9 @@ def hard_silu(x):
 def hard_tanh(x):
     """Return ``x`` limited to [-1, 1]."""
     xp, a = x.backend.xp, x.array
+    low = 0 if a.dtype.kind == "u" else -1
     return _elementwise(
-        x, a, lambda: xp.minimum(xp.maximum(a, -1), 1), lambda m, x, y: m.abs(x) <= 1, "hard_tanh"
+        x, a, lambda: xp.minimum(xp.maximum(a, low), 1), lambda m, x, y: m.abs(x) <= 1, "hard_tanh"
     )
 
 

@@ -13,19 +13,12 @@ from gpukeras.tensor import Tensor
 
 def _where_shape(condition, x1=None, x2=None):
     if x1 is None or x2 is None:
-        _no_symbolic("where with one argument")
+        return [(None,)] * len(condition)
     return shapes.broadcast(condition, x1, x2)
 
 
 def _where_dtype(condition, x1=None, x2=None):
-    return dtypes.result_type(x1, x2).name
-
-
-def _no_symbolic(what: str):
-    raise ValueError(
-        f"{what} cannot run on symbolic tensors: the size of the result depends on values. "
-        "Use it in a custom layer"
-    )
+    return "int32" if x1 is None and x2 is None else dtypes.result_type(x1, x2).name
 
 
 @op(shape=_where_shape, dtype=_where_dtype, tensors=3)
@@ -93,7 +86,7 @@ def nonzero_arrays(x) -> tuple:
     return tuple(i.astype(np.int32) for i in x.backend.xp.nonzero(x.array))
 
 
-@op(shape=lambda x: _no_symbolic("nonzero"), dtype="int32")
+@op(shape=lambda x: [(None,)] * len(x), dtype="int32")
 def nonzero(x):
     """Return the positions of elements that are not 0: a tuple of int32 tensors, one for each axis.
 

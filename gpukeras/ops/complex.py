@@ -167,9 +167,9 @@ def imag(x):
 
 @op(shape=shapes.same, dtype=lambda x: dtypes.float_type(np.dtype(_real_of(x))).name)
 def angle(x):
-    """Return the argument of ``x`` in radians; of real numbers it is 0 or pi, without a gradient."""
+    """Return the argument of ``x`` in radians; of real numbers it is 0, with a minus sign pi."""
     xp, a = module(x)
     if not _is_complex(x):
         a = a if dtypes.is_float(a.dtype) else a.astype(dtypes.floatx())
-        return xp.where(xp.isnan(a), a, (a < 0).astype(a.dtype) * np.pi), None
+        return xp.where(xp.isnan(a), a, xp.signbit(a).astype(a.dtype) * np.pi), None
     return xp.angle(a), lambda dy: Tensor(dy.array * -1j / a)

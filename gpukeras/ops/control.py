@@ -1,26 +1,18 @@
 """Control flow on tensors: cond, switch, loops, maps and scans.
 
 Code runs eagerly here, so these are Python branches and loops, and a tape records what actually ran. A GPU is
-waited for where a branch depends on a value.
+waited for where a branch depends on a value. On symbolic tensors a loop is one step of the graph, whose
+functions run with the model.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gpukeras import autograd, tree
+from gpukeras import autograd, symbolic, tree
 from gpukeras.ops.core import as_tensor
 from gpukeras.symbolic import KerasTensor, any_symbolic
 from gpukeras.tensor import Tensor
-
-
-def _truth(value, name) -> bool:
-    if isinstance(value, KerasTensor):
-        raise TypeError(
-            f"{name}: the condition is symbolic, so its value is not known while the model is built; use "
-            "ops.where, or put the branch into the call() of a custom layer"
-        )
-    return bool(value)
 
 
 def cond(pred, true_fn, false_fn):
@@ -38,7 +30,15 @@ def cond(pred, true_fn, false_fn):
     >>> float(ops.cond(x > 2.0, lambda: x * 10.0, lambda: x))
     30.0
     """
-    return true_fn() if _truth(pred, "cond") else false_fn()
+    if isinstance(pred, KerasTensor):  # whoever runs the model needs both
+        return _chosen(pred, true_fn(), false_fn())
+    return true_fn() if bool(pred) else false_fn()
+
+
+def _chosen(pred, yes, no):
+    from gpukeras import ops
+
+    return tree.map_structure(lambda a, b: ops.where(pred, a, b), yes, no, none_is_leaf=False)
 
 
 def switch(index, branches, *operands):
@@ -46,7 +46,11 @@ def switch(index, branches, *operands):
     if not branches:
         raise ValueError("switch needs at least one branch")
     if isinstance(index, KerasTensor):
-        _truth(index, "switch")
+        results = [branch(*operands) for branch in branches]
+        found = results[-1]
+        for n, result in reversed(list(enumerate(results[:-1]))):
+            found = _chosen(index <= n, result, found)
+        return found
     place = min(max(int(index), 0), len(branches) - 1)
     return branches[place](*operands)
 
@@ -70,18 +74,27 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     single = not isinstance(loop_vars, (tuple, list))
     values = (loop_vars,) if single else tuple(loop_vars)
     values = tree.map_structure(as_tensor, values)
+    more = cond(*values)
+    if isinstance(more, KerasTensor):
+        found = symbolic.alike(values)
+        return symbolic.record(while_loop, cond, body, loop_vars, maximum_iterations,
+                               outputs=found[0] if single else found)
     count = 0
-    while (maximum_iterations is None or count < maximum_iterations) and _truth(cond(*values), "while_loop"):
+    while (maximum_iterations is None or count < maximum_iterations) and bool(more):
         found = body(*values)
         found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
         tree.assert_same_structure(found, values)
         values = tree.map_structure(as_tensor, found)
+        more = cond(*values)
         count += 1
     return values[0] if single else values
 
 
 def fori_loop(lower, upper, body_fun, init_val):
     """Return ``init_val`` after ``init_val = body_fun(i, init_val)`` for ``i`` in ``[lower, upper)``."""
+    if any_symbolic((lower, upper)):
+        outputs = symbolic.alike(tree.map_structure(as_tensor, init_val))
+        return symbolic.record(fori_loop, lower, upper, body_fun, init_val, outputs=outputs)
     value = init_val
     for i in range(int(lower), int(upper)):
         value = body_fun(i, value)
@@ -119,10 +132,47 @@ def map(f, xs):
     xs : tensor or structure of tensors
     """
     xs = tree.map_structure(as_tensor, xs)
+    if any_symbolic(xs):
+        result = _one_step(f, xs, "map")
+        if result is not None:
+            return symbolic.record(map, f, xs, outputs=_many(result, _unknown_length(xs)))
     count = _length(xs, "map")
     if not count:
         raise ValueError("map over tensors of length 0: the results' shape is not known")
     return _stack([f(tree.map_structure(lambda t: t[i], xs)) for i in range(count)])  # noqa: B023
+
+
+def _unknown_length(xs):
+    """Return the common length of tensors along axis 0, ``None`` where it is not known."""
+    known = {leaf.shape[0] for leaf in tree.flatten(xs)} - {None}
+    return next(iter(known)) if len(known) == 1 else None
+
+
+def _one_step(f, xs, name, *carried):
+    """Return ``f(*carried, x)`` for a symbolic slice; None where the loop must be written out.
+
+    It must where ``f`` uses symbolic tensors that are no arguments: the step would not get their values.
+    """
+    def slice_of(t):
+        return KerasTensor(t.shape[1:], t.dtype) if isinstance(t, KerasTensor) else t[0]
+
+    given = [symbolic.alike(tree.map_structure(as_tensor, c)) for c in carried]
+    x = tree.map_structure(slice_of, xs)
+    result = tree.map_structure(as_tensor, f(*given, x), none_is_leaf=False)
+    known = {id(t) for t in tree.flatten((given, x))}
+    if all(id(t) in known for t in symbolic.sources(result)):
+        return result
+    if any(leaf.shape[0] is None for leaf in tree.flatten(xs)):
+        raise ValueError(
+            f"{name}: the function uses symbolic tensors of the model that are not among its arguments; pass "
+            "them as part of the tensors it runs over"
+        )
+    return None
+
+
+def _many(result, length):
+    return tree.map_structure(lambda t: KerasTensor((length, *t.shape), str(t.dtype)), result,
+                              none_is_leaf=False)
 
 
 def vectorized_map(function, elements):
@@ -162,6 +212,11 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         count = int(length)
     else:
         xs = tree.map_structure(as_tensor, xs)
+        if any_symbolic((init, xs)):
+            result = _one_step(f, xs, "scan", init)
+            if result is not None:
+                outputs = (symbolic.alike(result[0]), _many(result[1], length or _unknown_length(xs)))
+                return symbolic.record(scan, f, init, xs, length, reverse, unroll, outputs=outputs)
         count = _length(xs, "scan", length)
     carry, ys = tree.map_structure(as_tensor, init), []
     for i in range(count - 1, -1, -1) if reverse else range(count):
@@ -187,7 +242,10 @@ def associative_scan(f, elems, reverse=False, axis=0):
     """
     from gpukeras import ops
 
-    leaves = [ops.moveaxis(as_tensor(t), axis, 0) for t in tree.flatten(elems)]
+    elems = tree.map_structure(as_tensor, elems)
+    if any(None in t.shape for t in tree.flatten(elems)):
+        return symbolic.record(associative_scan, f, elems, reverse, axis, outputs=symbolic.alike(elems))
+    leaves = [ops.moveaxis(t, axis, 0) for t in tree.flatten(elems)]
     if reverse:
         leaves = [ops.flip(t, 0) for t in leaves]
     _length(leaves, "associative_scan")
@@ -281,7 +339,10 @@ def jvp(fun, primals, tangents, has_aux=False):
     from gpukeras import ops
 
     if any_symbolic((primals, tangents)):
-        raise TypeError("jvp works on values, not on symbolic tensors")
+        result = fun(*symbolic.alike(tree.map_structure(as_tensor, tuple(primals))))
+        outputs, aux = result if has_aux else (result, None)
+        found = (symbolic.alike(outputs), symbolic.alike(outputs), symbolic.alike(aux) if has_aux else None)
+        return symbolic.record(jvp, fun, primals, tangents, has_aux, outputs=found[: 2 + has_aux])
     primals = [Tensor(as_tensor(p).array) for p in primals]
     tangents = [as_tensor(t) for t in tangents]
     with autograd.GradientTape() as outer:

@@ -146,8 +146,14 @@ def ndim(x) -> int:
 
 
 def size(x):
-    """Return the number of elements of ``x`` (``None`` where a symbolic size is unknown)."""
-    return shapes.known_product(shape(x))
+    """Return the number of elements of ``x``: an int, or a symbolic scalar where a size is unknown."""
+    known = shapes.known_product(shape(x))
+    return _count(x) if known is None else known
+
+
+@op(shape=lambda x: (), dtype="int32", bfloat16="as is")
+def _count(x):
+    return x.backend.asarray(np.asarray(x.array.size), "int32"), None
 
 
 def dtype(x) -> str:

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from gpukeras import backends, dtypes
+from gpukeras import backends, dtypes, ops
 from gpukeras.backends import shapes
 from gpukeras.op import op
 from gpukeras.ops.core import as_tensor
 from gpukeras.ops.math import module
+from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor, to_array
 
 
@@ -159,30 +160,59 @@ def _float_or(dtype, *values):
     """Dtype of a range: as given, else the tensors' float type, else floatx."""
     if dtype is not None:
         return dtypes.standardize_dtype(dtype)
-    kinds = [v.dtype for v in values if isinstance(v, Tensor)]
+    kinds = [v.dtype for v in values if isinstance(v, (Tensor, KerasTensor))]
     return dtypes.float_type(dtypes.result_type(*kinds)).name if kinds else dtypes.floatx()
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     """Return ``num`` evenly spaced values from ``start`` to ``stop``; with ``retstep`` also the distance.
 
-    ``start`` and ``stop`` may be numbers or tensors (a new axis is put at ``axis``). Has no gradient.
+    ``start`` and ``stop`` may be numbers or tensors (a new axis is put at ``axis``).
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> ops.linspace(0.0, 1.0, 5).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     kind = _float_or(dtype, start, stop)
+    if _are_tensors(start, stop):
+        values, step = _between(start, stop, num, endpoint, axis)
+        if np.dtype(kind).kind in "iu":
+            values = ops.floor(values)
+        return (ops.cast(values, kind), ops.cast(step, kind)) if retstep else ops.cast(values, kind)
     values, step = np.linspace(
-        np.asarray(_host(start), "float64"), np.asarray(_host(stop), "float64"), int(num), endpoint=endpoint,
-        retstep=True, axis=axis,
+        np.asarray(start, "float64"), np.asarray(stop, "float64"), int(num), endpoint=endpoint, retstep=True,
+        axis=axis,
     )
     found = _put(np.floor(values) if np.dtype(kind).kind in "iu" else values, kind)
     return (found, _put(step, kind)) if retstep else found
 
 
+def _are_tensors(*values) -> bool:
+    return any(isinstance(v, (Tensor, KerasTensor)) for v in values)
+
+
+def _between(start, stop, num, endpoint, axis):
+    """Return evenly spaced values between tensors, which the gradient reaches, and their distance."""
+    start, stop = as_tensor(start), as_tensor(stop)
+    kind = dtypes.float_type(dtypes.result_type(str(start.dtype), str(stop.dtype))).name
+    start, stop = ops.cast(start, kind), ops.cast(stop, kind)
+    parts = int(num) - bool(endpoint)
+    rank = max(len(start.shape), len(stop.shape))
+    weights = np.arange(int(num)).reshape(-1, *[1] * rank) / max(parts, 1)
+    values = start * _put(1 - weights, kind) + stop * _put(weights, kind)
+    return ops.moveaxis(values, 0, axis), (stop - start) / parts if parts else (stop - start) * math.nan
+
+
 def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
     """Return ``num`` values from ``base**start`` to ``base**stop``, evenly spaced in the exponent."""
     kind = _float_or(dtype, start, stop)
+    if _are_tensors(start, stop, base):
+        return ops.cast(ops.power(base, _between(start, stop, num, endpoint, axis)[0]), kind)
     values = np.logspace(
-        np.asarray(_host(start), "float64"), np.asarray(_host(stop), "float64"), int(num), endpoint=endpoint,
-        base=_host(base), axis=axis,
+        np.asarray(start, "float64"), np.asarray(stop, "float64"), int(num), endpoint=endpoint, base=base,
+        axis=axis,
     )
     return _put(values, kind)
 
@@ -190,9 +220,14 @@ def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
 def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
     """Return ``num`` values from ``start`` to ``stop``, each a constant multiple of the one before."""
     kind = _float_or(dtype, start, stop)
+    if _are_tensors(start, stop):
+        sign = ops.sign(start)
+        exponents = _between(ops.log(start * sign), ops.log(stop * sign), num, endpoint, axis)[0]
+        if len(sign.shape):
+            sign = ops.expand_dims(sign, axis)
+        return ops.cast(ops.exp(exponents) * sign, kind)
     values = np.geomspace(
-        np.asarray(_host(start), "float64"), np.asarray(_host(stop), "float64"), int(num), endpoint=endpoint,
-        axis=axis,
+        np.asarray(start, "float64"), np.asarray(stop, "float64"), int(num), endpoint=endpoint, axis=axis,
     )
     return _put(values, kind)
 

@@ -152,7 +152,7 @@ def _split(x, points, axis):
     return parts, vjp
 
 
-@op(shape=shapes.split, bfloat16="as is")
+@op(shape=shapes.split, bfloat16="as is", results=list)
 def split(x, indices_or_sections, axis=0):
     """Return a list of parts of ``x`` along ``axis``.
 
@@ -178,7 +178,7 @@ def split(x, indices_or_sections, axis=0):
     return _split(x, shapes.split_points(x.shape[axis], indices_or_sections), axis)
 
 
-@op(shape=shapes.array_split, bfloat16="as is")
+@op(shape=shapes.array_split, bfloat16="as is", results=list)
 def array_split(x, indices_or_sections, axis=0):
     """Return a list of parts of ``x`` along ``axis``, the first ones longer where they cannot be equal."""
     axis = shapes.normalize_axis(axis, x.ndim)
@@ -204,7 +204,7 @@ def dsplit(x, indices_or_sections):
     return split(x, indices_or_sections, axis=2)
 
 
-@op(shape=shapes.unstack, bfloat16="as is")
+@op(shape=shapes.unstack, bfloat16="as is", results=list)
 def unstack(x, num=None, axis=0):
     """Return the list of slices of ``x`` along ``axis``, which disappears.
 

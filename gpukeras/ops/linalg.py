@@ -450,12 +450,46 @@ def eigh(x):
     return (w, v), vjp
 
 
+def _eig_dtype(x):
+    return ["complex128" if dtypes.float_type(x) == "float64" else "complex64"] * 2
+
+
+@op(shape=lambda x: [tuple(x[:-1]), _square_shape(x)], dtype=_eig_dtype)
 def eig(x):
-    """Not available: eigenvalues of general matrices are complex, and tensors are real. See ``eigh``."""
-    raise NotImplementedError(
-        "eig gives complex values, which tensors cannot hold; use ops.eigh for symmetric matrices, or "
-        "numpy.linalg.eig on x.numpy()"
-    )
+    """Return eigenvalues and eigenvectors (columns of length 1) of square matrices, as complex numbers.
+
+    Notes
+    -----
+    With ``P = V^-1 dA V`` and ``F_ij = 1 / (w_j - w_i)``, 0 on the diagonal, ``dw = diag(P)`` and ``dV`` is
+    ``V (F * P)`` less what would change lengths. Gradients of the vectors need distinct eigenvalues, and a
+    loss that does not depend on their directions in the complex plane. No second derivatives.
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> values, _ = ops.eig([[0.0, 1.0], [-1.0, 0.0]])
+    >>> ops.sort(ops.imag(values)).tolist()
+    [-1.0, 1.0]
+    """
+    xp, a, _ = _matrices("eig", x)
+    kind = "complex128" if a.dtype == "float64" else "complex64"
+    w, v = (m.astype(kind, copy=False) for m in xp.linalg.eig(a))
+
+    def vjp(dys):
+        if autograd.recording():
+            raise NotImplementedError("eig has no second derivative; use eigh for symmetric matrices")
+        dw, dv = (None if dy is None else dy.array for dy in dys)
+        eye = xp.eye(a.shape[-1], dtype=a.dtype)
+        middle = 0 if dw is None else eye * dw[..., None, :]
+        if dv is not None:
+            between = w[..., None, :] - w[..., :, None]
+            f = xp.where(between == 0, 0, 1 / (between + (between == 0)))
+            along = (dv * v).sum(axis=-2, keepdims=True).real
+            middle = middle + f * xp.matmul(xp.swapaxes(v, -1, -2), dv - v.conj() * along)
+        turned = xp.swapaxes(v, -1, -2)
+        return xp.matmul(xp.linalg.solve(turned, middle), turned).real.astype(x.dtype)
+
+    return (w, v), vjp
 
 
 def _lu_shape(x):

@@ -426,12 +426,22 @@ def minimum(x1, x2):
     return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
+def _prefer(x1, x2, xp, a, b, wins):
+    """Return the vjp of fmax or fmin: what is no number gets nothing, and of a tie the second operand all."""
+    first = wins(a, b) | (b != b)
+
+    def part(chosen):
+        return lambda dy: dy * Tensor(xp.asarray(chosen, a.dtype))
+
+    return both(x1, x2, part(first), part(~first))
+
+
 @op(shape=shapes.broadcast, tensors=2, scalars=True)
 def fmax(x1, x2):
     """Return the larger of ``x1`` and ``x2``, preferring numbers to NaN."""
     xp, a, b = pair(x1, x2)
     y = xp.fmax(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and dtypes.is_float(y.dtype) else None
+    return y, _prefer(x1, x2, xp, a, b, xp.greater) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
 @op(shape=shapes.broadcast, tensors=2, scalars=True)
@@ -439,7 +449,7 @@ def fmin(x1, x2):
     """Return the smaller of ``x1`` and ``x2``, preferring numbers to NaN."""
     xp, a, b = pair(x1, x2)
     y = xp.fmin(a, b)
-    return y, _choose(x1, x2, xp, a, b, xp.less) if _STATE.tapes and dtypes.is_float(y.dtype) else None
+    return y, _prefer(x1, x2, xp, a, b, xp.less) if _STATE.tapes and dtypes.is_float(y.dtype) else None
 
 
 def _clip_shape(*sizes, **settings):

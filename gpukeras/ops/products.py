@@ -340,7 +340,7 @@ def _einsum_shape(*sizes, subscripts):
 
 def _einsum_dtype(*kinds, subscripts=None):
     """Products of int8 are summed in int32."""
-    return "int32" if len(kinds) > 1 and {*kinds} == {"int8"} else dtypes.result_type(*kinds).name
+    return "int32" if {*kinds} == {"int8"} else dtypes.result_type(*kinds).name
 
 
 @op(shape=_einsum_shape, tensors="list", dtype=_einsum_dtype)

@@ -7,7 +7,7 @@ import numpy as np
 from gpukeras import dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
-from gpukeras.ops.indexing import integers, keeps_first, reshape, take_along_axis
+from gpukeras.ops.indexing import integers, reshape, take_along_axis
 from gpukeras.tensor import Tensor
 
 
@@ -343,7 +343,7 @@ def unique(
 
     Notes
     -----
-    The number of results depends on values: no symbolic tensors, and the device is waited for. No gradient.
+    The number of results depends on values, so the device is waited for. No gradient.
 
     Examples
     --------
@@ -359,13 +359,17 @@ def unique(
 
 
 def _unique_shape(x, axis, size, fill_value):
-    raise ValueError(
-        "unique cannot run on symbolic tensors: the size of the result depends on values. "
-        "Use it in a custom layer"
-    )
+    if axis is None:
+        return [(size,), (size,), tuple(x), (size,)]
+    axis = shapes.normalize_axis(axis, len(x))
+    return [(*x[:axis], size, *x[axis + 1 :]), (size,), (x[axis],), (size,)]
 
 
-@op(shape=_unique_shape, dtype=keeps_first)
+def _unique_dtype(x, axis, size, fill_value):
+    return [x, "int32", "int32", "int32"]
+
+
+@op(shape=_unique_shape, dtype=_unique_dtype)
 def _unique(x, axis, size, fill_value):
     xp = x.backend.xp
     axis = None if axis is None else shapes.normalize_axis(axis, x.ndim)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 
 import numpy as np
 
-from gpukeras import dtypes, ops
+from gpukeras import dtypes, ops, symbolic
 from gpukeras.backends import shapes
 from gpukeras.ops.core import as_tensor
+from gpukeras.symbolic import KerasTensor
 from gpukeras.tensor import Tensor
 
 
@@ -46,8 +49,9 @@ def average(x, axis=None, weights=None):
                 "the same shape, or one axis of x with as many weights"
             )
         place = shapes.normalize_axis(int(axis), len(x.shape))
-        weights = ops.reshape(weights, tuple(-1 if i == place else 1 for i in range(len(x.shape))))
-        weights = ops.broadcast_to(weights, x.shape)
+        weights = ops.cast(weights, x.dtype)
+        along = ops.reshape(weights, tuple(-1 if i == place else 1 for i in range(len(x.shape))))
+        return ops.sum(x * along, axis) / ops.sum(weights)
     weights = ops.cast(weights, x.dtype)
     return ops.sum(x * weights, axis) / ops.sum(weights, axis)
 
@@ -139,11 +143,36 @@ def _line_up(x, axis):
     rank = len(x.shape)
     axes = shapes.normalize_axes(axis, rank)
     rest = tuple(i for i in range(rank) if i not in axes)
-    lead = tuple(x.shape[i] for i in rest)
-    flat = ops.reshape(ops.transpose(x, rest + axes), (*(-1 if n is None else n for n in lead), -1)) if (
-        len(axes) != 1 or axes[0] != rank - 1
-    ) else x
+    lead = tuple(-1 if x.shape[i] is None else x.shape[i] for i in rest)
+    flat = ops.reshape(
+        ops.transpose(x, rest + axes), (*lead, shapes.known_product([x.shape[i] for i in axes]))
+    ) if len(axes) != 1 or axes[0] != rank - 1 else x
     return flat, axes, tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+
+
+def _by_count(function):
+    """Let a function that needs the number of elements take symbolic tensors that do not know it.
+
+    It is then one step of the graph.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs)
+        x = given.arguments["x"]
+        if isinstance(x, KerasTensor) and None in x.shape:
+            given.apply_defaults()
+            axes = shapes.normalize_axes(given.arguments["axis"], len(x.shape))
+            kept = [n for i, n in enumerate(x.shape) if i not in axes]
+            if kept.count(None) > 1 or None in (x.shape[i] for i in axes):
+                found = shapes.reduce(x.shape, axes, given.arguments["keepdims"])
+                many = np.shape(_host_q(given.arguments.get("q", 0), 100))
+                outputs = KerasTensor((*many, *found), dtypes.float_type(x.dtype).name)
+                return symbolic.record(call, *args, outputs=outputs, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _host_q(q, scale):
@@ -154,6 +183,7 @@ def _host_q(q, scale):
     return q
 
 
+@_by_count
 def quantile(x, q, axis=None, method="linear", keepdims=False):
     """Return the quantiles ``q`` (between 0 and 1) over ``axis``.
 
@@ -176,11 +206,13 @@ def quantile(x, q, axis=None, method="linear", keepdims=False):
     return _quantile(x, _host_q(q, 1), axis, method, keepdims)
 
 
+@_by_count
 def percentile(x, q, axis=None, method="linear", keepdims=False):
     """Return the percentiles ``q`` (between 0 and 100) over ``axis``; see ``quantile``."""
     return _quantile(x, _host_q(q, 100), axis, method, keepdims)
 
 
+@_by_count
 def median(x, axis=None, keepdims=False):
     """Return the median over ``axis``: the middle element, or the mean of the two middle ones."""
     return _quantile(x, np.asarray(0.5), axis, "midpoint", keepdims)
@@ -202,7 +234,7 @@ def _quantile(x, q, axis, method, keepdims):
     flat, _, kept = _line_up(_float(x), axis)
     count = flat.shape[-1]
     if not count:
-        raise ValueError("quantile of a tensor without elements (or of unknown size) along the reduced axes")
+        raise ValueError("quantile of a tensor without elements along the reduced axes")
     ordered = ops.sort(flat, axis=-1)
     bad = ops.isnan(ordered[..., -1])  # NaN sorts last
     found = []
@@ -313,16 +345,19 @@ def nancumprod(x, axis=None, dtype=None):
     return ops.cumprod(_without_nan(x, 1)[0], axis, dtype)
 
 
+@_by_count
 def nanquantile(x, q, axis=None, method="linear", keepdims=False):
     """Return the quantiles of what is not NaN; see ``quantile``."""
     return _nan_quantile(x, _host_q(q, 1), axis, method, keepdims)
 
 
+@_by_count
 def nanpercentile(x, q, axis=None, method="linear", keepdims=False):
     """Return the percentiles of what is not NaN; see ``quantile``."""
     return _nan_quantile(x, _host_q(q, 100), axis, method, keepdims)
 
 
+@_by_count
 def nanmedian(x, axis=None, keepdims=False):
     """Return the median over ``axis`` of what is not NaN."""
     return _nan_quantile(x, np.asarray(0.5), axis, "midpoint", keepdims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gpukeras import autograd
+from gpukeras import autograd, dtypes
 from gpukeras.backends import shapes
 from gpukeras.op import op
 from gpukeras.ops.math import both, divide_no_nan, float_pair, floating, rsqrt, square
@@ -220,6 +220,32 @@ def erfinv(x):
 
 @op(shape=shapes.same, dtype="float")
 def i0(x):
-    """Return the modified Bessel function of order 0. Has no gradient."""
+    """Return the modified Bessel function of order 0."""
     xp, a = floating(x)
-    return xp.i0(a).astype(a.dtype, copy=False), None
+    return xp.i0(a).astype(a.dtype, copy=False), lambda dy: dy * _i1(x)
+
+
+@op(shape=shapes.same, dtype="float")
+def _i1(x):
+    """Return the modified Bessel function of order 1, the derivative of the one of order 0.
+
+    Notes
+    -----
+    The mean of ``cos(t) exp(x cos(t))`` over midpoints of equal parts of ``[0, pi]``. What is left out is of
+    the order of the Bessel function of order ``2 * parts``: nothing, as long as the result is finite.
+    """
+    xp, a = floating(x)
+    kind, a = a.dtype, a.astype(dtypes.wide(a.dtype), copy=False)
+    parts = 128 if kind == "float64" else 48
+    y = xp.zeros_like(a)
+    for cosine in (math.cos(math.pi * (k + 0.5) / parts) for k in range(parts // 2)):
+        y += cosine * xp.sinh(cosine * a)  # this midpoint and the one across
+    y *= 2.0 / parts
+    return y.astype(kind, copy=False), lambda dy: dy * (i0(x) - _i1_by(x))
+
+
+def _i1_by(x):
+    """Return ``i1(x) / x``, which is 1/2 at 0."""
+    from gpukeras import ops
+
+    return ops.where(ops.equal(x, 0), 0.5, divide_no_nan(_i1(x), x))

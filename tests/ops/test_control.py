@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.checks import check_gradient
 
+import gpukeras as keras
 from gpukeras import ops
-from gpukeras.symbolic import KerasTensor
 
 X = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 4.0]])
 
@@ -14,8 +14,6 @@ def test_cond_and_switch(backend):
     x = ops.array(3.0)
     assert float(ops.cond(x > 2, lambda: x * 2, lambda: x)) == 6
     assert float(ops.cond(False, lambda: x * 2, lambda: x)) == 3
-    with pytest.raises(TypeError, match="cond: the condition is symbolic"):
-        ops.cond(KerasTensor(()), lambda: 1, lambda: 2)
     branches = [lambda a, b: a + b, lambda a, b: a - b]
     assert [float(ops.switch(i, branches, 5.0, 3.0)) for i in (0, 1, 9, -4)] == [8, 2, 2, 8]
     with pytest.raises(ValueError, match="at least one branch"):
@@ -97,3 +95,50 @@ def test_jvp(backend):
     y, dy, aux = ops.jvp(lambda a, b: (a * b, "aux"), (x, x), (v, v * 2), has_aux=True)
     np.testing.assert_allclose(dy.numpy(), 3 * X)
     assert aux == "aux"
+
+
+# ---- inside models -----------------------------------------------------------------------------------
+BATCH = np.array([[1.0, 2.0, -1.0], [0.5, -2.0, 3.0]], "float32")
+
+
+@pytest.mark.parametrize("build, expected, told", [
+    (lambda x: ops.map(lambda row: row * 2 + 1, x), lambda x: x * 2 + 1, (None, 3)),
+    (lambda x: ops.map(lambda t: ops.sum(t["a"]) + t["b"][0], {"a": x, "b": x * 3}),
+     lambda x: x.sum(1) + 3 * x[:, 0], (None,)),
+    (lambda x: ops.vectorized_map(ops.sum, x), lambda x: x.sum(1), (None,)),
+    (lambda x: ops.scan(lambda c, row: (c + ops.sum(row), c * row), 0.5, x)[1],
+     lambda x: x * np.array([[0.5], [2.5]]), (None, 3)),
+    (lambda x: ops.associative_scan(ops.add, x), lambda x: np.cumsum(x, 0), (None, 3)),
+    (lambda x: ops.associative_scan(ops.add, x, reverse=True, axis=1),
+     lambda x: np.cumsum(x[:, ::-1], 1)[:, ::-1], (None, 3)),
+    (lambda x: ops.cond(ops.sum(x) > 0, lambda: x * 2, lambda: x - 1), lambda x: x * 2, (None, 3)),
+    (lambda x: ops.switch(ops.cast(ops.max(x), "int32"), [lambda a: a, lambda a: a * 5, lambda a: a * 7], x),
+     lambda x: x * 7, (None, 3)),
+    (lambda x: ops.while_loop(lambda v: ops.sum(v) < 20, lambda v: v * 2, x), lambda x: x * 8, (None, 3)),
+    (lambda x: ops.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * 2), (0, x))[1], lambda x: x * 8,
+     (None, 3)),
+    (lambda x: ops.fori_loop(0, ops.cast(ops.max(x), "int32"), lambda i, v: v + 1, x), lambda x: x + 3,
+     (None, 3)),
+    (lambda x: ops.jvp(ops.square, (x,), (x,))[1], lambda x: 2 * x * x, (None, 3)),
+    (lambda x: ops.quantile(x, [0.0, 1.0], axis=0), lambda x: np.stack([x.min(0), x.max(0)]), (2, 3)),
+    (lambda x: ops.nanmedian(x, keepdims=True), lambda x: np.median(x, keepdims=True), (1, 1)),
+    (lambda x: ops.unique(x, return_counts=True)[1], lambda x: np.ones(6), (None,)),
+    (lambda x: ops.nonzero(x > 0)[1], lambda x: np.nonzero(x > 0)[1], (None,)),
+    (lambda x: x / ops.cast(ops.size(x), "float32"), lambda x: x / 6, (None, 3)),
+    (lambda x: ops.linspace(x, x + 1, 2, axis=-1), lambda x: np.stack([x, x + 1], -1), (None, 3, 2)),
+])
+def test_in_a_model(backend, build, expected, told):
+    x = keras.Input((3,))
+    y = build(x)
+    model = keras.Model(x, y)
+    assert y.shape == told
+    np.testing.assert_allclose(model(BATCH).numpy(), expected(BATCH), 1e-6)
+
+
+def test_functions_that_use_other_symbolic_tensors(backend):
+    x, y = keras.Input((3,)), keras.Input((3,))
+    with pytest.raises(ValueError, match="map: the function uses symbolic tensors of the model"):
+        ops.map(lambda row: row + y[0], x)
+    a, b = keras.Input(batch_shape=(2, 3)), keras.Input((3,))
+    model = keras.Model([a, b], ops.map(lambda row: row + b[0], a))  # written out: the length is known
+    np.testing.assert_allclose(model([BATCH, BATCH]).numpy(), BATCH + BATCH[0])

@@ -94,8 +94,6 @@ def test_gradients_that_do_not_exist_say_so(backend):
             y = f(x)
         with pytest.raises(NotImplementedError, match="qr|svd|lu_factor"):
             tape.gradient(y, x)
-    with pytest.raises(NotImplementedError, match="eigh"):
-        ops.eig(A)
 
 
 @pytest.mark.parametrize("x", [TALL, WIDE, A], ids=["tall", "wide", "square"])
@@ -106,6 +104,30 @@ def test_svd(backend, x):
     check_gradient(lambda x: ops.svd(x, full_matrices=False), [x])
     if x is A:
         check_gradient(lambda x: ops.svd(x), [x])
+
+
+def test_eig(backend):
+    for a in (A, np.stack([A, A[::-1]]), np.array([[0.0, 1], [-1, 0]])):
+        values, vectors = ops.eig(ops.array(a, "float64"))
+        assert values.dtype == vectors.dtype == "complex128"
+        w, v = values.numpy(), vectors.numpy()
+        np.testing.assert_allclose(a @ v, v * w[..., None, :], atol=1e-12)
+        np.testing.assert_allclose(np.abs(v * v.conj()).sum(-2), 1)
+    assert [str(y.dtype) for y in ops.eig(ops.array(A, "float16"))] == ["complex64"] * 2
+
+    def loss(x):  # of values and vectors, whatever direction these have in the complex plane
+        values, vectors = ops.eig(x)
+        return ops.sum(ops.real(values * values)) + ops.sum(ops.abs(vectors) * ops.array(A))
+
+    check_gradient(loss, [A])
+    check_gradient(lambda x: ops.real(ops.eig(x)[0]) * ops.imag(ops.eig(x)[0]), [A])
+    t = ops.array(A)
+    with pytest.raises(NotImplementedError, match="use eigh"), GradientTape() as outer:
+        outer.watch(t)
+        with GradientTape() as tape:
+            tape.watch(t)
+            y = ops.real(ops.eig(t)[0])
+        tape.gradient(y, t)
 
 
 def test_eigh(backend):

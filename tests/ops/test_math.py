@@ -89,6 +89,15 @@ def test_binary(backend, name, reference, shapes):
     check_op(getattr(ops, name), [X, second], reference, second_order=shapes in ("same", "row"))
 
 
+@pytest.mark.parametrize("op", [ops.fmax, ops.fmin])
+def test_numbers_beside_nan_take_the_whole_gradient(backend, op):
+    a, b = ops.array([1.0, np.nan, 2.0, np.nan]), ops.array([np.nan, 3.0, 2.0, np.nan])
+    with GradientTape() as tape:
+        tape.watch([a, b])
+        y = op(a, b)
+    assert [g.tolist() for g in tape.gradient(y, [a, b])] == [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]
+
+
 def test_binary_empty(backend):
     check_op(ops.add, [np.zeros((0, 4)), ROW], np.add)
     check_op(ops.multiply, [np.zeros((0, 4)), ROW], np.multiply)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.checks import check_op
 
-from gpukeras import ops
+from gpukeras import GradientTape, ops
 
 rng = np.random.default_rng(2)
 X = rng.uniform(-1.5, 1.5, (3, 4))
@@ -79,7 +79,16 @@ def test_i0(backend):
     x = np.array([0.0, 0.5, 2.0])
     # Series: sum of (x/2)^2k / k!^2
     reference = sum((x / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(30))
-    check_op(ops.i0, [x], reference, grad=False)
+    check_op(ops.i0, [x], reference, second_order=True)
+    x = np.array([0.0, -1.5, 80.0, 500.0])
+    t = ops.array(x, "float64")
+    with GradientTape() as tape:
+        tape.watch(t)
+        y = ops.i0(t)
+    # At large arguments the ratio of order 1 to order 0 has an expansion in 1 / x.
+    ratio = (tape.gradient(y, t) / y).numpy()
+    assert ratio[0] == 0 and ratio[1] < 0
+    np.testing.assert_allclose(ratio[2:], 1 - 1 / (2 * x[2:]) - 1 / (8 * x[2:] ** 2), atol=3e-7)
 
 
 def test_large_arguments_do_not_overflow(backend):

@@ -1,0 +1,92 @@
+"""Reductions, statistics, sorting, counting."""
+
+import numpy as np
+
+from .case import Case, each
+from .data import GAPS, MASK, TIES, B, I, J, P, V, X, Y
+
+_AXES = ({}, {"axis": -1}, {"axis": 1, "keepdims": True})
+_PAIR = {"axis": (0, 2)}
+_NO = {"gradients": False}
+_SORTED = np.sort(V)
+
+CASES = [
+    *each("sum mean max min prod std var logsumexp ptp amax amin", *_AXES, _PAIR, {"keepdims": True}, x=B),
+    *each("any all", *_AXES, _PAIR, x=B > -1),
+    *each("argmax argmin", *_AXES, {"axis": 0}, x=B),
+    *each("argmax argmin", {"axis": 1}, {"axis": 0}, x=TIES, options={"label": "ties"}),
+    Case("median", {"x": B}, *_AXES, _PAIR),
+    *each("max min amax amin median ptp prod logsumexp", {}, {"axis": 1}, x=TIES, options={"label": "ties"}),
+    *each("max min", {"initial": 1.0}, {"initial": -1.0, "axis": 0}, x=X, options={"label": "initial"}),
+    *each("sum mean max min prod std var median any logsumexp argmax ptp cumsum cumprod", {"axis": 0}, x=I,
+          options={"label": "integers"}),
+    *each("sum mean prod any max argmax cumsum std", {"axis": 0}, x=MASK, options={"label": "booleans"}),
+    Case("prod", {"x": J}, {"dtype": "float32"}, {"dtype": "int32", "axis": 1}, label="dtype"),
+    Case("prod", {"x": np.array([[2.0, 0, 3], [0, 0, 1]], "float32")}, {"axis": 1}, label="zeros"),
+    *each("std var", {"axis": 0}, x=X[:1], options={"label": "one row", **_NO}),
+    Case("count_nonzero", {"x": I}, {}, {"axis": 0}, {"axis": (0, 1)}),
+    *each("cumsum cumprod", {}, {"axis": 1}, {"axis": -1}, {"axis": 0, "dtype": "float16"}, x=X / 2,
+          options={"tolerance": 2e-3}),
+    *each("nansum nanmean nanmax nanmin nanprod nanstd nanvar", *_AXES, {"axis": (0, 1)}, x=GAPS),
+    *each("nanmedian", *_AXES, x=GAPS, options=_NO),
+    *each("nanargmax nanargmin", *_AXES, x=GAPS),
+    *each("nancumsum nancumprod", {}, {"axis": 1}, {"axis": 0, "dtype": "float16"}, x=GAPS,
+          options={"tolerance": 2e-3}),
+    *each("nanmean nansum nanmax nanvar", {"axis": 0}, x=np.full((2, 2), np.nan, "float32"),
+          options={"label": "nothing", **_NO}),
+    *each("quantile nanquantile", {}, {"axis": 1}, {"axis": (0, 2), "keepdims": True}, {"keepdims": True},
+          {"q": np.float32([0.1, 0.75]), "axis": -1}, x=B, q=0.4),
+    *each("percentile nanpercentile", {}, {"axis": 1}, {"axis": 0, "keepdims": True}, {"keepdims": True},
+          {"q": np.float32([10, 75]), "axis": -1}, x=B, q=40.0),
+    *each("nanquantile nanpercentile", {"axis": 1}, {"q": np.float32([0.25, 0.5])}, x=GAPS, q=0.4,
+          options={"label": "gaps", **_NO}),
+    *[Case(name, {"x": X, "q": 0.3, "method": method, "axis": 0}, label=method, gradients=False, kinds=False)
+      for name in ("quantile", "percentile", "nanquantile", "nanpercentile")
+      for method in ("lower", "higher", "midpoint", "nearest")],
+    Case("average", {"x": X}, {}, {"axis": 1}, {"axis": 1, "weights": np.abs(V)}, {"weights": P}),
+    Case("moments", {"x": B, "axes": (0, 1)}, {}, {"axes": -1, "keepdims": True}, {"axes": [0]}),
+    Case("moments", {"x": (B * 100).astype("float16"), "axes": (0,)}, label="half", gradients=False,
+         tolerance=2e-3),
+    Case("normalize", {"x": X}, {}, {"axis": 0}, {"order": 1}, {"order": 3}, {"axis": (0, 1)}),
+    Case("normalize", {"x": np.array([[0.0, 0], [1e-3, 0]], "float32")}, {}, {"epsilon": 0.5, "axis": 1},
+         label="nothing", gradients=False),
+    Case("diff", {"a": B}, {}, {"n": 2}, {"axis": 1}),
+    Case("diff", {"a": I}, label="integers"),
+    Case("trapezoid", {"y": B}, {}, {"dx": 0.5}, {"axis": 1}, {"x": _SORTED}),
+    Case("corrcoef", {"x": X}),
+    Case("correlate", {"x1": V, "x2": V[:3] + 1}, {}, {"mode": "same"}, {"mode": "full"}, unknown=None),
+    Case("cdist", {"x": X, "y": Y[:2]}),
+    Case("nn.psnr", {"x1": P, "x2": P * P, "max_val": 1.0}),
+    Case("segment_sum", {"data": X, "segment_ids": np.array([2, 0, 2])}, {"num_segments": 4}),
+    *each("segment_max segment_min", {"num_segments": 4}, data=X, segment_ids=np.array([2, 0, 2])),
+    Case("segment_prod", {"data": X, "segment_ids": np.array([2, 0, 2])}, {"num_segments": 4},
+         gradients=False),
+    *each("segment_sum segment_prod segment_max segment_min", {}, {"num_segments": 4}, data=X,
+          segment_ids=np.array([0, 2, 2]), options={"label": "count", "real": False}),
+    *each("segment_sum segment_max segment_min", {"num_segments": 4}, data=I,
+          segment_ids=np.array([2, 0, 9]), options={"label": "integers"}),
+    # ---- order
+    *each("sort argsort", {}, {"axis": 0}, {"axis": None}, x=X),
+    *each("sort argsort", {"axis": 0}, x=TIES, options={"label": "ties"}),
+    Case("argpartition", {"x": np.array([[3, 1, 2], [9, 7, 8]], "int32"), "kth": 1}, {"axis": 0}),
+    Case("top_k", {"x": X, "k": 3}, {}, {"k": 1}),
+    Case("top_k", {"x": TIES, "k": 2}, {}, {"sorted": False}, label="ties", gradients=False),
+    Case("top_k", {"x": np.where(np.isnan(GAPS), np.float32(np.nan), GAPS), "k": 2}, label="NaN",
+         gradients=False),
+    Case("in_top_k", {"targets": np.array([0, 3, 7]), "predictions": X, "k": 2}, {}, {"k": 4}),
+    Case("in_top_k", {"targets": np.array([1, 0, 3]), "predictions": TIES, "k": 2}, label="ties"),
+    Case("searchsorted", {"sorted_sequence": np.float32([-1, 0, 0.5, 1]),
+                          "values": np.float32([[-1, 0.2, 0.5], [3, -4, 1]])}, {}, {"side": "right"},
+         kinds=False),
+    Case("digitize", {"x": X, "bins": np.float32([-1, 0, 1])}, kinds=False),
+    Case("bincount", {"x": J}, {"x": J.ravel()}, {"x": J.ravel(), "minlength": 7},
+         {"x": J.ravel(), "weights": X.ravel()}, eager=True, gradients=False, symbolic=False, kinds=False),
+    Case("bincount", {"x": J}, {"minlength": 7}, {"weights": X, "minlength": 7}, eager=True, gradients=False,
+         symbolic=False, label="rows", kinds=False),
+    Case("histogram", {"x": X.ravel()}, {}, {"bins": 4}, {"range": (-1, 1)}, eager=True, gradients=False,
+         symbolic=False),
+    Case("isin", {"x1": I, "x2": [1, 2, 3]}, {}, {"invert": True}, {"assume_unique": True}, kinds=False),
+    Case("unique", {"x": J}, {}, {"return_index": True}, {"return_inverse": True}, {"return_counts": True},
+         {"sorted": False}, {"size": 3}, {"size": 6, "fill_value": 77}, {"axis": 0, "return_counts": True},
+         eager=True, gradients=False),
+]
