@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpukeras import backends, dtypes, tree
+from gpukeras import backends, dtypes, symbolic, tree
 from gpukeras.backends import threads
 from gpukeras.tensor import Tensor, Variable, new_uid, to_array
 
@@ -459,6 +459,8 @@ def custom_gradient(f: Callable) -> Callable:
 
     @functools.wraps(f)
     def call(*args, **kwargs):
+        if symbolic.any_symbolic(args):
+            return symbolic.record(call, *args, outputs=symbolic.alike(f(*args, **kwargs)[0]), **kwargs)
         tensors = [a if isinstance(a, Tensor) else Tensor(to_array(a)) for a in args]
         with no_recording(), GradientTape() as inner:
             result, grad = f(*tensors, **kwargs)

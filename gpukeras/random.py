@@ -21,7 +21,7 @@ import threading
 
 import numpy as np
 
-from gpukeras import backends, dtypes
+from gpukeras import backends, dtypes, symbolic
 from gpukeras.backends.program import CannotRecord
 from gpukeras.registry import Registry
 from gpukeras.symbolic import KerasTensor
@@ -365,6 +365,9 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
     -----
     The Gumbel-max trick: ``argmax(logits - log(-log(u)))``.
     """
+    if isinstance(logits, KerasTensor):
+        told = KerasTensor((logits.shape[0], int(num_samples)), dtypes.standardize_dtype(dtype))
+        return symbolic.record(categorical, logits, num_samples, dtype, seed, outputs=told)
     logits = to_array(logits)
     if logits.ndim != 2:
         raise ValueError(f"random.categorical: logits must have shape (batch, classes), came {logits.shape}")
@@ -383,6 +386,8 @@ def shuffle(x, axis=0, seed=None):
     from gpukeras import ops
 
     x = ops.convert_to_tensor(x)
+    if isinstance(x, KerasTensor):
+        return symbolic.record(shuffle, x, axis, seed, outputs=symbolic.alike(x))
     backend = x.backend
     count = x.shape[axis]
     order = device_generator(backend, seed).random((count,), dtype="float64").argsort()

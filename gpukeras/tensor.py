@@ -298,7 +298,7 @@ def to_array(value, dtype=None, backend=None):
             )
         return array
     backend = backend or backends.current()
-    if backend.owns(value) and not isinstance(value, np.ndarray):
+    if backend.owns(value) and not isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.kind == "V":
             dtypes.standardize_dtype(value.dtype)
         return value if dtype is None else value.astype(dtypes.standardize_dtype(dtype), copy=False)

@@ -7,6 +7,8 @@ functions run with the model.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from gpukeras import autograd, symbolic, tree
@@ -288,15 +290,21 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
     Parameters
     ----------
     pyfunc : callable
-        Takes scalars (scalar tensors) and returns a scalar.
+        Takes scalars (scalar tensors) and returns a scalar or a tuple of them.
     excluded : set of int or str, optional
         Positions or names of arguments that are passed on whole.
     signature : str, optional
-        Core axes are not supported: use ``ops.vectorized_map``.
+        Which last axes ``pyfunc`` takes and returns whole, such as ``"(n),(m,n)->(m)"``.
+
+    Examples
+    --------
+    >>> from gpukeras import ops
+    >>> relative = ops.vectorize(lambda v: v / ops.sum(v), signature="(n)->(n)")
+    >>> relative([[1.0, 3.0], [2.0, 2.0]]).tolist()
+    [[0.25, 0.75], [0.5, 0.5]]
     """
-    if signature is not None:
-        raise NotImplementedError("vectorize: signature is not supported; use ops.vectorized_map")
     excluded = set(excluded or ())
+    whole = None if signature is None else _parse_signature(signature)
 
     def call(*args, **kwargs):
         from gpukeras import ops
@@ -304,17 +312,43 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
         places = [i for i in range(len(args)) if i not in excluded]
         names = [k for k in kwargs if k not in excluded]
         tensors = [as_tensor(args[i]) for i in places] + [as_tensor(kwargs[k]) for k in names]
-        shape = np.broadcast_shapes(*(t.shape for t in tensors))
-        flat = [ops.reshape(ops.broadcast_to(t, shape), (-1,)) for t in tensors]
+        ranks = [0] * len(tensors) if whole is None else _core_ranks(whole, tensors, signature)
+        loops = [t.shape[: len(t.shape) - r] for t, r in zip(tensors, ranks)]
+        shape = np.broadcast_shapes(*loops)
+        rows = [ops.reshape(ops.broadcast_to(t, (*shape, *t.shape[len(own):])), (-1, *t.shape[len(own):]))
+                for t, own in zip(tensors, loops)]
         results = []
-        for n in range(flat[0].shape[0]):
+        for n in range(rows[0].shape[0]):
             now = list(args)
-            for i, t in zip(places, flat):
+            for i, t in zip(places, rows):
                 now[i] = t[n]
-            results.append(pyfunc(*now, **{**kwargs, **{k: t[n] for k, t in zip(names, flat[len(places):])}}))
-        return ops.reshape(_stack([as_tensor(r) for r in results]), shape)
+            results.append(pyfunc(*now, **{**kwargs, **{k: t[n] for k, t in zip(names, rows[len(places):])}}))
+        found = _stack([tree.map_structure(as_tensor, r) for r in results])
+        return tree.map_structure(lambda y: ops.reshape(y, (*shape, *y.shape[1:])), found)
 
     return call
+
+
+def _parse_signature(signature: str) -> list[list[str]]:
+    """Return the names of the whole axes of each argument for ``"(n),(m,n)->(m)"``."""
+    given, arrow, results = signature.replace(" ", "").partition("->")
+    group = r"\((?:\w+(?:,\w+)*)?\)"
+    if not arrow or not all(re.fullmatch(f"{group}(?:,{group})*", side) for side in (given, results)):
+        raise ValueError(f"vectorize: signature must look like '(n),(m,n)->(m)', came {signature!r}")
+    return [[name for name in part.split(",") if name] for part in re.findall(r"\(([^)]*)\)", given)]
+
+
+def _core_ranks(whole, tensors, signature) -> list[int]:
+    """Return how many last axes of each tensor are passed whole; sizes of one name must be equal."""
+    if len(whole) != len(tensors):
+        raise TypeError(f"vectorize: {signature!r} takes {len(whole)} arguments, came {len(tensors)}")
+    sizes: dict = {}
+    for names, tensor in zip(whole, tensors):
+        last = tensor.shape[len(tensor.shape) - len(names):] if names else ()
+        if len(last) != len(names) or any(sizes.setdefault(k, n) != n for k, n in zip(names, last)):
+            raise ValueError(
+                f"vectorize: {signature!r} does not fit shapes {[tuple(t.shape) for t in tensors]}")
+    return [len(names) for names in whole]
 
 
 def jvp(fun, primals, tangents, has_aux=False):

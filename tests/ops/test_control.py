@@ -83,8 +83,17 @@ def test_vectorize(backend):
     np.testing.assert_allclose(f(X, X[0]).numpy(), X * X + X[0])
     g = ops.vectorize(lambda a, k: a * k[1], excluded={1})
     np.testing.assert_allclose(g(X, [5.0, 2.0]).numpy(), X * 2)
-    with pytest.raises(NotImplementedError, match="signature"):
-        ops.vectorize(lambda a: a, signature="(n)->()")
+    h = ops.vectorize(lambda v, m: (ops.matmul(m, v), ops.sum(v)), signature="(n),(m,n)->(m),()")
+    matrices = np.arange(24.0).reshape(2, 1, 4, 3)[:, :, :, :2]
+    product, total = h(X, matrices)
+    np.testing.assert_allclose(product.numpy(), np.einsum("bn,abmn->abm", X, matrices.repeat(3, 1)), 1e-6)
+    np.testing.assert_allclose(total.numpy(), X.sum(-1)[None].repeat(2, 0), 1e-6)
+    with pytest.raises(ValueError, match="must look like"):
+        ops.vectorize(lambda a: a, signature="n->()")
+    with pytest.raises(ValueError, match="does not fit shapes"):
+        h(X, matrices[..., :1])
+    with pytest.raises(TypeError, match="takes 2 arguments, came 1"):
+        h(X)
 
 
 def test_jvp(backend):
@@ -125,6 +134,9 @@ BATCH = np.array([[1.0, 2.0, -1.0], [0.5, -2.0, 3.0]], "float32")
     (lambda x: ops.unique(x, return_counts=True)[1], lambda x: np.ones(6), (None,)),
     (lambda x: ops.nonzero(x > 0)[1], lambda x: np.nonzero(x > 0)[1], (None,)),
     (lambda x: x / ops.cast(ops.size(x), "float32"), lambda x: x / 6, (None, 3)),
+    (lambda x: ops.custom_gradient(lambda a: (a * 2, lambda dy: -dy))(x), lambda x: x * 2, (None, 3)),
+    (lambda x: ops.sort(keras.random.shuffle(x), axis=0), lambda x: np.sort(x, 0), (None, 3)),
+    (lambda x: keras.random.categorical(x * 100, 4), lambda x: x.argmax(1)[:, None].repeat(4, 1), (None, 4)),
     (lambda x: ops.linspace(x, x + 1, 2, axis=-1), lambda x: np.stack([x, x + 1], -1), (None, 3, 2)),
 ])
 def test_in_a_model(backend, build, expected, told):
