@@ -14,6 +14,7 @@ from .convolution import ConvolutionMixin, blocks, inner_slices, tap_slices
 from .window_shapes import Windows
 
 SECONDS = 1.6e-10  # of one product and sum, on one thread of a CPU
+SMALL = 1 << 12  # elements of an output gradient for which the calls take longer than the sums
 RUN = 4096  # elements: pieces of rows of about this length stay in the first-level cache
 
 
@@ -83,7 +84,7 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
     columns that the same tap reads become neighbours ("phases").
     """
 
-    _image_bytes = 1 << 19  # of padded inputs worked on together
+    _image_bytes = 1 << 20  # of padded inputs worked on together; twice as much for sums over positions
 
     def _depthwise_forward(self, x, w, windows, y, finish) -> None:
         c = y.shape[-1]
@@ -91,8 +92,9 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
                 for phase in _column_phases(windows)]
 
         def run(start, stop):
+            sort = _SortedColumns(self, windows, c)
             for images in self._image_blocks(windows, c, x.itemsize, start, stop):
-                source, block = self._sorted_columns(x[images], windows, c), y[images]
+                source, block = sort(x[images]), y[images]
                 for i, (phase, weights) in enumerate(plan):
                     view = _tap_view(source[phase.number], phase.corner, phase.steps, windows.strides,
                                      phase.window, windows.out)
@@ -112,8 +114,9 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
 
         def run(start, stop):
             sums = found[start] = np.zeros((*windows.window, c), dw.dtype)
-            for images in self._image_blocks(windows, c, x.itemsize, start, stop):
-                source = self._sorted_columns(x[images], windows, c)
+            sort = _SortedColumns(self, windows, c)
+            for images in self._image_blocks(windows, c, x.itemsize / 2, start, stop):
+                source = sort(x[images])
                 for phase in phases:
                     view = _tap_view(source[phase.number], phase.corner, phase.steps, windows.strides,
                                      phase.window, windows.out)
@@ -137,8 +140,9 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
         whole = len(plan) == 1 and filters == c
 
         def run(start, stop):
+            sort = _SortedColumns(self, back.padded, filters)
             for images in self._image_blocks(back.padded, filters, dy.itemsize, start, stop):
-                source = self._sorted_columns(dy[images], back.padded, filters)[0]
+                source = sort(dy[images])[0]
                 for phase, out, weights in plan:
                     places = (images, *(slice(p, None, s) for p, s in zip(phase.number, windows.strides)))
                     if weights is None:  # no window reaches these places
@@ -162,24 +166,28 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
         return dx
 
     def _image_blocks(self, windows: Windows, c, itemsize, start, stop) -> Iterator[slice]:
-        step, _ = blocks(stop - start, 1, math.prod(windows.padded) * c * itemsize, self._image_bytes)
+        step, _ = blocks(stop - start, 1, int(math.prod(windows.padded) * c * itemsize), self._image_bytes)
         for n in range(start, stop, step):
             yield slice(n, min(n + step, stop))
 
-    def _sorted_columns(self, x, windows: Windows, filters: int):
-        """Return padded images (phase, N, *size, columns of a phase, filters); channels come several times.
 
-        Phase p has the columns p, p + stride, p + 2 stride...
-        """
-        s, many = windows.strides[-1], filters // x.shape[-1]
+class _SortedColumns:
+    """Padded images (phase, N, *size, columns of a phase, filters); channels come several times.
+
+    Phase p has the columns p, p + stride, p + 2 stride... Memory is used again for the next images, whose
+    padding is there already.
+    """
+
+    def __init__(self, backend, windows: Windows, filters: int):
+        self.backend, self.windows, self.filters = backend, windows, filters
+        self.store: Any = None
+
+    def __call__(self, x):
+        windows, s, many = self.windows, self.windows.strides[-1], self.filters // x.shape[-1]
         if s == many == 1 and windows.padded == windows.size:
             return x[None]
-        columns = -(-windows.padded[-1] // s)
-        shape = (s, len(x), *windows.padded[:-1], columns, filters)
-        store = self.scratch(shape, x.dtype)
-        if windows.padded != windows.size or windows.padded[-1] % s:
-            store[...] = 0
-        channels = store.reshape(*shape[:-1], x.shape[-1], many)
+        store = self._room(len(x), x.dtype)
+        channels = store.reshape(*store.shape[:-1], x.shape[-1], many)
         inside = inner_slices(windows)[:-1]
         low, size = windows.lows[-1], windows.size[-1]
         for p in range(s):
@@ -191,6 +199,17 @@ class NumpyDepthwiseMixin(DepthwiseMixin):
                 for k in range(many):
                     target[..., k] = x[..., first::s, :]
         return store
+
+    def _room(self, count: int, dtype):
+        """Return memory for so many images, with zeros in the padding."""
+        windows, s = self.windows, self.windows.strides[-1]
+        if self.store is None or self.store.shape[1] != count:
+            columns = -(-windows.padded[-1] // s)
+            shape = (s, count, *windows.padded[:-1], columns, self.filters)
+            self.store = self.backend.empty(shape, dtype)
+            if windows.padded != windows.size or windows.padded[-1] % s:
+                self.store[...] = 0
+        return self.store
 
 
 class _Phase(NamedTuple):
@@ -261,10 +280,19 @@ class _Weights:
 
 
 def _sum_positions(view, dy):
-    """Return the sums over all positions of ``view`` times ``dy`` (N, *out, C), for each tap and channel."""
+    """Return the sums over all positions of ``view`` times ``dy`` (N, *out, C), for each tap and channel.
+
+    Tap by tap: one ``einsum`` for all of them would go through the taps innermost, on runs that are short.
+    """
     rank, c = dy.ndim - 2, dy.shape[-1]
+    dy = dy.reshape(view.shape[rank:])
+    found = np.empty((*view.shape[:rank], view.shape[-1]), dy.dtype)
     taps, rest = list(range(rank)), list(range(rank, view.ndim))
-    found = np.einsum(view, taps + rest, dy.reshape(view.shape[rank:]), rest, [*taps, rest[-1]])
+    if dy.size < SMALL:
+        np.einsum(view, taps + rest, dy, rest, [*taps, rest[-1]], out=found)
+    else:
+        for tap in np.ndindex(*view.shape[:rank]):
+            np.einsum(view[tap], rest, dy, rest, rest[-1:], out=found[tap])
     return found.reshape(*found.shape[:-1], -1, c).sum(axis=-2)
 
 
