@@ -22,23 +22,28 @@ SELU_ALPHA = 1.6732632423543772
 _SQRT_2_PI = math.sqrt(2 / math.pi)
 
 
-def _elementwise(x, a, forward, slope, name, *settings, again=lambda x: x):
+def _elementwise(x, a, forward, slope, name, *settings, again=lambda x: x, shared=None):
     """Return the result and the vjp ``dy * slope`` of an elementwise activation of the array ``a``.
 
-    ``forward()`` computes the result where the backend has no pass of its own by this ``name``; ``again(x)``
-    computes it anew for second order, where the slope needs it.
+    ``forward(a)`` computes the result where the backend has no pass of its own by this ``name``; ``again(x)``
+    computes it anew for second order, where the slope needs it. What forward pass and slope have in common is
+    ``shared(a)``: then it is ``forward(a, common)``, and the slope gets it in the place of the result.
     """
     backend = x.backend
-    fused = y = backend.fused_activation(name, a, *settings)
-    if fused is None:
-        y = forward()
+    fused = y = kept = backend.fused_activation(name, a, *settings)
+    if fused is None and shared is None:
+        y = kept = backend.in_pieces(forward, a)
+    elif fused is None:
+        kept = backend.in_pieces(shared, a)
+        y = backend.in_pieces(forward, a, kept)
 
     def vjp(dy):
         if _STATE.tapes:
             return dy * slope(_ops(), x, again(x))
         if fused is not None:
             return backend.fused_activation_backward(name, dy.array, y if name == "sigmoid" else a, *settings)
-        return backend.xp.multiply(dy.array, slope(backend.xp, a, y))
+        xp = backend.xp
+        return backend.in_pieces(lambda d, a, y: xp.multiply(d, slope(xp, a, y)), dy.array, a, kept)
 
     return y, vjp
 
@@ -100,7 +105,7 @@ def clipped_relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """
     xp, a = floating(x) if negative_slope or x.dtype.kind == "b" else (x.backend.xp, x.array)
 
-    def forward():
+    def forward(a):
         below = (a - threshold) * negative_slope if negative_slope else xp.zeros_like(a)
         y = xp.where(a > threshold, a, below)
         return y if max_value is None else xp.minimum(y, max_value)
@@ -119,7 +124,7 @@ def relu6(x):
     """Return ``min(max(x, 0), 6)``."""
     xp, a = x.backend.xp, x.array
     return _elementwise(
-        x, a, lambda: xp.minimum(xp.maximum(a, 0), 6), lambda m, x, y: (x > 0) & (x < 6), "relu6"
+        x, a, lambda a: xp.minimum(xp.maximum(a, 0), 6), lambda m, x, y: (x > 0) & (x < 6), "relu6"
     )
 
 
@@ -128,12 +133,17 @@ def leaky_relu(x, negative_slope=0.2):
     """Return ``x`` where it is positive, ``negative_slope * x`` elsewhere; the gradient at 0 is 1."""
     xp, a = floating(x)
 
+    usual = 0 <= negative_slope <= 1
+
+    def forward(a):  # a choice by signs takes five times as long
+        return xp.maximum(a, a * negative_slope) if usual else xp.where(a >= 0, a, a * negative_slope)
+
     def slope(m, x, y):
+        if usual and m is xp:
+            return xp.maximum((x >= 0).astype(x.dtype), negative_slope)
         return m.where(x >= 0, m.ones_like(x), m.full_like(x, negative_slope))
 
-    return _elementwise(
-        x, a, lambda: xp.where(a >= 0, a, a * negative_slope), slope, "leaky_relu", negative_slope
-    )
+    return _elementwise(x, a, forward, slope, "leaky_relu", negative_slope)
 
 
 @op(shape=shapes.same, dtype="float", bfloat16="kernels")
@@ -150,7 +160,7 @@ def elu(x, alpha=1.0):
         return m.where(x > 0, m.ones_like(x), m.exp(m.minimum(x, 0)) * alpha)
 
     return _elementwise(
-        x, a, lambda: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0)) * alpha), slope, "elu", alpha
+        x, a, lambda a: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0)) * alpha), slope, "elu", alpha
     )
 
 
@@ -164,7 +174,7 @@ def selu(x):
     """
     xp, a = floating(x)
 
-    def forward():
+    def forward(a):
         low = xp.expm1(xp.minimum(a, 0)) * (SELU_SCALE * SELU_ALPHA)
         return xp.where(a > 0, a * SELU_SCALE, low)
 
@@ -189,7 +199,7 @@ def celu(x, alpha=1.0):
         return m.where(x > 0, m.ones_like(x), m.exp(m.minimum(x, 0) / alpha))
 
     return _elementwise(
-        x, a, lambda: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0) / alpha) * alpha), slope, "celu", alpha
+        x, a, lambda a: xp.where(a > 0, a, xp.expm1(xp.minimum(a, 0) / alpha) * alpha), slope, "celu", alpha
     )
 
 
@@ -202,7 +212,7 @@ def _logistic(m, x):
 def _sigmoid(x):
     _, a = floating(x)
     return _elementwise(
-        x, a, lambda: x.backend.sigmoid(a), lambda m, x, y: y * (1 - y), "sigmoid",
+        x, a, lambda a: x.backend.sigmoid(a), lambda m, x, y: y * (1 - y), "sigmoid",
         again=lambda x: _logistic(_ops(), x),
     )
 
@@ -239,7 +249,7 @@ def silu(x):
         s = _logistic(m, x)
         return s + s * (1 - s) * x
 
-    return _elementwise(x, a, lambda: a * x.backend.sigmoid(a), slope, "silu")
+    return _elementwise(x, a, lambda a: a * x.backend.sigmoid(a), slope, "silu")
 
 
 @op(shape=shapes.same, dtype="float", bfloat16="kernels")
@@ -247,7 +257,7 @@ def log_sigmoid(x):
     """Return ``log(sigmoid(x))`` without underflow: ``min(x, 0) - log(1 + exp(-|x|))``."""
     xp, a = floating(x)
     return _elementwise(
-        x, a, lambda: xp.minimum(a, 0) - xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, -x),
+        x, a, lambda a: xp.minimum(a, 0) - xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, -x),
         "log_sigmoid",
     )
 
@@ -260,7 +270,9 @@ def hard_sigmoid(x):
     def slope(m, x, y):
         return m.where(m.abs(x) < 3, m.full_like(x, 1 / 6), m.zeros_like(x))
 
-    return _elementwise(x, a, lambda: xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_sigmoid")
+    return _elementwise(
+        x, a, lambda a: xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_sigmoid"
+    )
 
 
 @op(shape=shapes.same, dtype="float", bfloat16="kernels")
@@ -272,7 +284,7 @@ def hard_sigmoid_keras2(x):
         return m.where(m.abs(x) < 2.5, m.full_like(x, 0.2), m.zeros_like(x))
 
     return _elementwise(
-        x, a, lambda: xp.minimum(xp.maximum(a * 0.2 + 0.5, 0), 1), slope, "hard_sigmoid_keras2"
+        x, a, lambda a: xp.minimum(xp.maximum(a * 0.2 + 0.5, 0), 1), slope, "hard_sigmoid_keras2"
     )
 
 
@@ -290,7 +302,9 @@ def hard_silu(x):
         middle = x * (1 / 3) + 0.5
         return m.where(m.abs(x) < 3, middle, m.where(x > 0, m.ones_like(x), m.zeros_like(x)))
 
-    return _elementwise(x, a, lambda: a * xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_silu")
+    return _elementwise(
+        x, a, lambda a: a * xp.minimum(xp.maximum(a * (1 / 6) + 0.5, 0), 1), slope, "hard_silu"
+    )
 
 
 @op(shape=shapes.same, bfloat16="kernels")
@@ -299,7 +313,7 @@ def hard_tanh(x):
     xp, a = x.backend.xp, x.array
     low = 0 if a.dtype.kind == "u" else -1
     return _elementwise(
-        x, a, lambda: xp.minimum(xp.maximum(a, low), 1), lambda m, x, y: m.abs(x) <= 1, "hard_tanh"
+        x, a, lambda a: xp.minimum(xp.maximum(a, low), 1), lambda m, x, y: m.abs(x) <= 1, "hard_tanh"
     )
 
 
@@ -311,7 +325,7 @@ def sparse_sigmoid(x):
     def slope(m, x, y):
         return m.where(m.abs(x) < 1, m.full_like(x, 0.5), m.zeros_like(x))
 
-    return _elementwise(x, a, lambda: xp.minimum(xp.maximum(a * 0.5 + 0.5, 0), 1), slope, "sparse_sigmoid")
+    return _elementwise(x, a, lambda a: xp.minimum(xp.maximum(a * 0.5 + 0.5, 0), 1), slope, "sparse_sigmoid")
 
 
 # ---- smooth rectifiers ----------------------------------------------------------------------------
@@ -320,7 +334,7 @@ def softplus(x):
     """Return ``log(1 + exp(x))`` without overflow."""
     xp, a = floating(x)
     return _elementwise(
-        x, a, lambda: xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, x),
+        x, a, lambda a: xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a))), lambda m, x, y: _logistic(m, x),
         "softplus",
     )
 
@@ -334,7 +348,7 @@ def softsign(x):
         r = 1 / (m.abs(x) + 1)
         return r * r
 
-    return _elementwise(x, a, lambda: a / (xp.abs(a) + 1), slope, "softsign")
+    return _elementwise(x, a, lambda a: a / (xp.abs(a) + 1), slope, "softsign")
 
 
 @op(shape=shapes.same, dtype="float", bfloat16="kernels")
@@ -352,7 +366,7 @@ def mish(x):
         return t + x * (1 - t * t) * _logistic(m, x)
 
     return _elementwise(
-        x, a, lambda: a * xp.tanh(xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))), slope, "mish"
+        x, a, lambda a: a * xp.tanh(xp.maximum(a, 0) + xp.log1p(xp.exp(-xp.abs(a)))), slope, "mish"
     )
 
 
@@ -373,23 +387,21 @@ def gelu(x, approximate=True):
     xp, a = floating(x)
     if approximate:
         return _elementwise(
-            x, a, lambda: a * 0.5 * (xp.tanh((a * a * 0.044715 + 1) * a * _SQRT_2_PI) + 1), _gelu_slope,
+            x, a, lambda a: a * 0.5 * (xp.tanh((a * a * 0.044715 + 1) * a * _SQRT_2_PI) + 1), _gelu_slope,
             "gelu_tanh",
         )
-    half = None  # the distribution function at ``a``, where it was computed
 
-    def forward():
-        nonlocal half
+    def distribution(a):
         half = x.backend.erf(a * math.sqrt(0.5))
         half += 1
         half *= 0.5
-        return a * half
+        return half
 
     def slope(m, x, y):
-        cdf = half if m is xp else (m.erf(x * math.sqrt(0.5)) + 1) * 0.5
+        cdf = y if m is xp else (m.erf(x * math.sqrt(0.5)) + 1) * 0.5
         return cdf + x * m.exp(x * x * -0.5) * (_SQRT_2_PI / 2)
 
-    return _elementwise(x, a, forward, slope, "gelu_erf")
+    return _elementwise(x, a, lambda a, half: a * half, slope, "gelu_erf", shared=distribution)
 
 
 def _gelu_slope(m, x, y):
@@ -409,7 +421,7 @@ def squareplus(x, b=4):
     """
     xp, a = floating(x)
     return _elementwise(
-        x, a, lambda: (a + xp.sqrt(a * a + b)) * 0.5, lambda m, x, y: (x / m.sqrt(x * x + b) + 1) * 0.5,
+        x, a, lambda a: (a + xp.sqrt(a * a + b)) * 0.5, lambda m, x, y: (x / m.sqrt(x * x + b) + 1) * 0.5,
         "squareplus", b,
     )
 
@@ -419,7 +431,7 @@ def sparse_plus(x):
     """Return 0 up to -1, ``(x + 1)^2 / 4`` between -1 and 1, ``x`` from 1 on."""
     xp, a = floating(x)
 
-    def forward():
+    def forward(a):
         curve = (a + 1) * 0.5
         return xp.where(a <= -1, xp.zeros_like(a), xp.where(a < 1, curve * curve, a))
 
@@ -434,7 +446,7 @@ def soft_shrink(x, threshold=0.5):
     """Return ``x`` moved by ``threshold`` towards 0, and 0 within it."""
     xp, a = floating(x)
     return _elementwise(
-        x, a, lambda: a - xp.minimum(xp.maximum(a, -threshold), threshold),
+        x, a, lambda a: a - xp.minimum(xp.maximum(a, -threshold), threshold),
         lambda m, x, y: m.abs(x) > threshold, "soft_shrink", threshold,
     )
 
@@ -444,7 +456,7 @@ def hard_shrink(x, threshold=0.5):
     """Return ``x`` where ``|x| > threshold``, else 0."""
     xp, a = floating(x)
     return _elementwise(
-        x, a, lambda: a * (xp.abs(a) > threshold), lambda m, x, y: m.abs(x) > threshold,
+        x, a, lambda a: a * (xp.abs(a) > threshold), lambda m, x, y: m.abs(x) > threshold,
         "hard_shrink", threshold,
     )
 
@@ -458,7 +470,7 @@ def tanh_shrink(x):
         t = m.tanh(x)
         return t * t
 
-    return _elementwise(x, a, lambda: a - xp.tanh(a), slope, "tanh_shrink")
+    return _elementwise(x, a, lambda a: a - xp.tanh(a), slope, "tanh_shrink")
 
 
 @op(shape=shapes.same, bfloat16="kernels")
@@ -466,7 +478,7 @@ def threshold(x, threshold, default_value):
     """Return ``x`` where ``x > threshold``, else ``default_value``."""
     xp, a = x.backend.xp, x.array
     return _elementwise(
-        x, a, lambda: xp.where(a > threshold, a, xp.full_like(a, default_value)),
+        x, a, lambda a: xp.where(a > threshold, a, xp.full_like(a, default_value)),
         lambda m, x, y: x > threshold, "threshold", threshold, default_value,
     )
 

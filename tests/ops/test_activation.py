@@ -107,6 +107,23 @@ def test_relu_large_and_integer(backend):
     assert ops.sigmoid(ops.convert_to_tensor([1, 2])).dtype == "float32"
 
 
+@pytest.mark.parametrize("name, settings", [
+    ("leaky_relu", {}), ("leaky_relu", {"negative_slope": 1.5}), ("gelu", {"approximate": False}),
+    ("silu", {}), ("hard_tanh", {}), ("relu", {"negative_slope": 0.1, "max_value": 1.0, "threshold": 0.5}),
+])
+def test_large_arrays_are_those_of_their_pieces(name, settings):
+    x, dy = np.random.default_rng(0).standard_normal((2, 70_001)).astype("float32")
+
+    def run(x, dy):
+        x = keras.Variable(x)
+        with keras.GradientTape() as tape:
+            y = getattr(keras.activations, name)(x, **settings)
+        return np.stack([y.numpy(), tape.gradient(y, x, ops.convert_to_tensor(dy)).numpy()])
+
+    pieces = [run(x[i:i + 7001], dy[i:i + 7001]) for i in range(0, len(x), 7001)]
+    np.testing.assert_allclose(run(x, dy), np.concatenate(pieces, axis=1), rtol=1e-6, atol=1e-7)
+
+
 def test_kinks():
     """The gradients at the kinks are those of Keras."""
     for name, at, want in [("relu", 0.0, 0.0), ("relu6", 6.0, 0.0), ("leaky_relu", 0.0, 1.0),
