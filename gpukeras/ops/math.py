@@ -497,14 +497,20 @@ def clip(x, x_min=None, x_max=None):
     return y, vjp
 
 
-@op(shape=shapes.same)
+@op(shape=shapes.same, bfloat16="as is")
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """Replace NaN by ``nan``, infinities by ``posinf`` and ``neginf`` (the largest finite values)."""
     xp, a = module(x)
     if not dtypes.is_float(a.dtype):
         return a.copy(), None
-    good = Tensor(xp.isfinite(a).astype(a.dtype))
-    return xp.nan_to_num(a, nan=nan, posinf=posinf, neginf=neginf), lambda dy: dy * good
+    kind = a.dtype
+    if kind.kind == "V":  # its largest value is less than float32's
+        large = float(dtypes.finfo(kind).max)
+        posinf, neginf = large if posinf is None else posinf, -large if neginf is None else neginf
+        a = a.astype("float32")
+    good = Tensor(xp.isfinite(a).astype(kind))
+    y = xp.nan_to_num(a, nan=nan, posinf=posinf, neginf=neginf)
+    return y.astype(kind, copy=False), lambda dy: dy * good
 
 
 # ---- bits of numbers ------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ OLDER = ("keras224", "keras231", "tfkeras2")
 RENAMED = {"lr": "learning_rate", "alpha": "negative_slope", "l": "l2"}  # old parameters -> ours
 # Standalone Keras clipped by the norm of all gradients together.
 OTHER_NAMES = {era: {"optimizers": {"clipnorm": "global_clipnorm"}} for era in ("keras224", "keras231")}
+# Functions whose parameters are called otherwise here.
+FUNCTION_NAMES = {"activations.deserialize": {"name": "config"}}
 # What an era did where it had no parameter yet.
 WITHOUT = {
     era: {"optimizers.Adagrad": {"initial_accumulator_value": 0.0},
@@ -37,7 +39,7 @@ def differences(era: str) -> dict:
             continue
         theirs = contracts.parameters(entry)
         ours = signature(path)
-        if theirs is None or ours is None or path.endswith("serialize"):
+        if theirs is None or ours is None or path.endswith("serialize") and path not in FUNCTION_NAMES:
             continue
         defaults = dict(WITHOUT.get(era, {}).get(path, {}))
         for name, default in theirs.items():
@@ -48,7 +50,9 @@ def differences(era: str) -> dict:
                 defaults[own] = default
         order = list(theirs)
         today = [name if name in ours else RENAMED.get(name, name) for name in order]
-        names = OTHER_NAMES.get(era, {}).get(path.partition(".")[0], {}) if entry["k"] == "class" else {}
+        names = FUNCTION_NAMES.get(path, {})
+        if entry["k"] == "class":
+            names = OTHER_NAMES.get(era, {}).get(path.partition(".")[0], {})
         if defaults or names or today[: len(ours)] != list(ours)[: len(order)]:
             shown = [p for p in entry["p"] if not p.startswith("*")]
             found[path] = {"parameters": shown, "defaults": defaults, **({"names": names} if names else {})}

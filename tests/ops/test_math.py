@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.checks import check_gradient, check_op
 
-from gpukeras import ops
+from gpukeras import dtypes, ops
 from gpukeras.autograd import GradientTape
 from gpukeras.tensor import Tensor
 
@@ -96,6 +96,19 @@ def test_numbers_beside_nan_take_the_whole_gradient(backend, op):
         tape.watch([a, b])
         y = op(a, b)
     assert [g.tolist() for g in tape.gradient(y, [a, b])] == [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]
+
+
+def test_nan_to_num_of_halves(backend):
+    for kind in ("float16", "bfloat16"):
+        x = ops.cast([np.nan, np.inf, -np.inf, 1.5], kind)
+        largest = float(dtypes.finfo(kind).max)
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = ops.nan_to_num(x)
+        assert y.dtype == kind
+        assert ops.cast(y, "float32").tolist() == [0.0, largest, -largest, 1.5]
+        assert tape.gradient(y, x).numpy().tolist() == [0.0, 0.0, 0.0, 1.0]
+        assert ops.cast(ops.nan_to_num(x, posinf=2.0), "float32").tolist()[1] == 2.0
 
 
 def test_binary_empty(backend):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.quick_jax import quickly
 
 from gpukeras import GradientTape, ops
 from gpukeras.tensor import Tensor
@@ -72,7 +73,6 @@ def test_as_keras(real_keras, case):
     theirs, ours = getattr(real_keras.ops.image, name), getattr(ops.image, name)
     several = settings if isinstance(settings, list) else [settings]
 
-    @jax.jit  # one compilation instead of one for every op
     def both_ways(inputs, dy):
         y, backward = jax.vjp(lambda *xs: jax.numpy.stack([theirs(*xs, **s) for s in several]), *inputs)
         return y, backward(dy)
@@ -82,7 +82,7 @@ def test_as_keras(real_keras, case):
         tape.watch(tensors)
         found = ops.stack([ours(*tensors, **s) for s in several])
     dy = RNG.standard_normal(found.shape).astype("float32")
-    expected, gradients = both_ways([*map(jax.numpy.asarray, inputs)], dy)
+    expected, gradients = quickly(both_ways, [*map(jax.numpy.asarray, inputs)], dy)
     assert found.dtype == expected.dtype and found.shape == expected.shape
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-4)
     found = tape.gradient(found, tensors, Tensor(dy), unconnected_gradients="zero")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from support.op_cases import every_case
+from support.quick_jax import quickly
 
 from gpukeras import GradientTape, KerasTensor, ops, tree
 from gpukeras.tensor import Tensor
@@ -13,10 +16,8 @@ pytestmark = [
     pytest.mark.parity,
     pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning"),  # JAX has no 64 bits here
 ]
-# Compiling is all the work here, and the results are for one use.
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True,
-           "xla_cpu_use_fusion_emitters": False}
 CASES = [case for case in every_case() if case.real]
+TOGETHER = 8  # so many cases are compiled at once, which is half the work
 
 
 @pytest.mark.parametrize("case", CASES, ids=repr)
@@ -43,24 +44,45 @@ def test_values(real_keras, case):
 
 def _theirs(case, theirs):
     """Return results and gradients of each call, computed by real Keras, and the kinds of the results."""
+    if case.eager:
+        return _both_ways([case], theirs, lambda f, x: f(x))[0]
+    compiled = [c for c in CASES if not c.eager]
+    place = compiled.index(case) // TOGETHER
+    try:
+        return _part(theirs, place)[compiled.index(case) % TOGETHER]
+    except Exception:  # of any type, by any of the cases: here each is by itself
+        return _both_ways([case], theirs, quickly)[0]
+
+
+@functools.cache
+def _part(theirs, place):
+    compiled = [c for c in CASES if not c.eager]
+    return _both_ways(compiled[place * TOGETHER:(place + 1) * TOGETHER], theirs, quickly)
+
+
+def _both_ways(cases, theirs, run):
+    """Return, for each case, results and gradients of each call and the kinds of the results."""
     import jax
 
-    containers = []
-
-    def call(settings, inputs):
-        results = case.call(theirs, settings, inputs)
-        containers.append(_containers(results))
-        return tree.flatten(results)
+    containers: list = [[] for _ in cases]
 
     def every_call(floats):
-        return [both_ways(settings, inputs) for settings, inputs in zip(case.settings, floats)]
+        return [[both_ways(n, settings, inputs) for settings, inputs in zip(case.settings, floats[n])]
+                for n, case in enumerate(cases)]
 
-    def both_ways(settings, inputs):
-        others = {n: tree.map_structure(jax.numpy.asarray, x) for n, x in case.arrays(settings).items()
-                  if n not in inputs}
+    def both_ways(n, settings, inputs):
+        case = cases[n]
+        others = {name: tree.map_structure(jax.numpy.asarray, x)
+                  for name, x in case.arrays(settings).items() if name not in inputs}
+
+        def call(inputs):
+            results = case.call(theirs, settings, others | inputs)
+            containers[n].append(_containers(results))
+            return tree.flatten(results)
+
         if not case.gradients or not inputs:
-            return call(settings, others | inputs), None
-        results, backward = jax.vjp(lambda xs: call(settings, others | xs), inputs)
+            return call(inputs), None
+        results, backward = jax.vjp(call, inputs)
         seeds = [_seed(y) for y in results]
         if all(seed.dtype == jax.dtypes.float0 for seed in seeds):
             return results, None
@@ -68,10 +90,8 @@ def _theirs(case, theirs):
                               for seed in seeds])[0]
         return results, tree.flatten([gradients[name] for name in case.floats(settings)])
 
-    floats = [case.floats(settings) for settings in case.settings]
-    if case.eager:
-        return every_call(floats), containers
-    return jax.jit(every_call).lower(floats).compile(QUICKLY)(floats), containers
+    found = run(every_call, [[case.floats(settings) for settings in case.settings] for case in cases])
+    return list(zip(found, containers))
 
 
 def _containers(structure):
@@ -121,24 +141,29 @@ NOT_KEPT = {
     "nn.categorical_crossentropy": "drops the last axis whatever axis holds the classes",
     "nn.adaptive_average_pool": "takes pairs for three sizes",
     "nn.adaptive_max_pool": "as adaptive_average_pool",
+    "array_split": "tells a tuple of a list",
     "searchsorted": "tells int64 of an unknown size",
 }
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.symbolic and repr(c) not in NOT_KEPT], ids=repr)
-def test_symbolic_results(real_keras, case):
+TOLD = [c for c in CASES if c.symbolic and repr(c) not in NOT_KEPT]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(case.name for case in TOLD))
+def test_symbolic_results(real_keras, name):
     """Shapes and types told of symbolic tensors, with all sizes known and with one unknown."""
     problems = []
-    for settings in case.settings:
-        for unknown in {None, case.unknown}:
-            try:
-                theirs = _told(case, settings, unknown, real_keras.ops, real_keras.KerasTensor)
-            except Exception:  # of any type: what Keras refuses, or fails at, we may do
-                continue
-            ours = _told(case, settings, unknown, ops, KerasTensor)
-            if ours != theirs:
-                problems.append(f"{settings} unknown {unknown}: {ours}, Keras {theirs}")
-    assert not problems, "\n".join([repr(case), *problems])
+    calls = [(c, settings, unknown) for c in TOLD if c.name == name
+             for settings in c.settings for unknown in {None, c.unknown}]
+    for case, settings, unknown in calls:
+        try:
+            theirs = _told(case, settings, unknown, real_keras.ops, real_keras.KerasTensor)
+        except Exception:  # of any type: what Keras refuses, or fails at, we may do
+            continue
+        ours = _told(case, settings, unknown, ops, KerasTensor)
+        if ours != theirs:
+            problems.append(f"{case!r} {settings} unknown {unknown}: {ours}, Keras {theirs}")
+    assert not problems, "\n".join(problems)
 
 
 def _told(case, settings, unknown, ops, make):
@@ -168,9 +193,15 @@ OTHER_KINDS = {  # where ours are others on purpose
 TYPED = [c for c in CASES if c.kinds and not c.eager and repr(c) not in OTHER_KINDS]
 
 
-@pytest.mark.parametrize("case", TYPED, ids=repr)
-def test_kinds(real_keras, case):
+@pytest.mark.parametrize("name", dict.fromkeys(case.name for case in TYPED))
+def test_kinds(real_keras, name):
     """Types of the results of the first call for inputs of all types (64 bits JAX has not)."""
+    wrong = {repr(case): found for case in TYPED if case.name == name
+             if (found := _other_kinds(case, real_keras))}
+    assert not wrong
+
+
+def _other_kinds(case, real_keras) -> dict:
     import jax
 
     settings = case.settings[0]
@@ -189,7 +220,7 @@ def test_kinds(real_keras, case):
         ours = [str(y.dtype) for y in found]
         if ours != theirs:
             wrong[kind] = f"{ours}, Keras {theirs}"
-    assert not wrong, f"{case!r}: {wrong}"
+    return wrong
 
 
 def _of_kind(x, kind, first):

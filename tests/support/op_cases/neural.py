@@ -49,6 +49,8 @@ CASES = [
     # ---- normalisation
     Case("nn.layer_normalization", {"x": X}, {}, {"gamma": V}, {"beta": V}, {"axis": 0}, {"epsilon": 0.1},
          {"gamma": V, "beta": V, "epsilon": 1e-3, "axis": 1}, kinds=False),
+    # Without the mean, as a release or two had it.
+    Case("nn.layer_normalization", {"x": X}, {"rms_scaling": True}, label="scaling", real=False),
     Case("nn.layer_normalization", {"x": B}, {"axis": (1, 2)}, {"axis": [-1]}, label="axes"),
     Case("nn.rms_normalization", {"x": X}, {}, {"scale": V}, {"axis": 0}, {"epsilon": 0.1}, kinds=False),
     Case("nn.rms_normalization", {"x": B}, {"axis": (1, 2)}, label="axes"),

@@ -17,7 +17,8 @@ CASES = [
     *each("argmax argmin", {"axis": 1}, {"axis": 0}, x=TIES, options={"label": "ties"}),
     Case("median", {"x": B}, *_AXES, _PAIR),
     *each("max min amax amin median ptp prod logsumexp", {}, {"axis": 1}, x=TIES, options={"label": "ties"}),
-    *each("max min", {"initial": 1.0}, {"initial": -1.0, "axis": 0}, x=X, options={"label": "initial"}),
+    *each("max min", {"initial": 5.0}, {"initial": -5.0, "axis": 0}, {"initial": 0.5}, x=X,
+          options={"label": "initial"}),
     *each("sum mean max min prod std var median any logsumexp argmax ptp cumsum cumprod", {"axis": 0}, x=I,
           options={"label": "integers"}),
     *each("sum mean prod any max argmax cumsum std", {"axis": 0}, x=MASK, options={"label": "booleans"}),
@@ -40,9 +41,11 @@ CASES = [
           {"q": np.float32([10, 75]), "axis": -1}, x=B, q=40.0),
     *each("nanquantile nanpercentile", {"axis": 1}, {"q": np.float32([0.25, 0.5])}, x=GAPS, q=0.4,
           options={"label": "gaps", **_NO}),
-    *[Case(name, {"x": X, "q": 0.3, "method": method, "axis": 0}, label=method, gradients=False, kinds=False)
-      for name in ("quantile", "percentile", "nanquantile", "nanpercentile")
-      for method in ("lower", "higher", "midpoint", "nearest")],
+    *[Case(name, {"x": X, "q": q, "axis": 0},
+           *[{"method": method} for method in ("lower", "higher", "midpoint", "nearest")],
+           label="methods", gradients=False, kinds=False)
+      for q, names in ((0.3, "quantile nanquantile"), (30.0, "percentile nanpercentile"))
+      for name in names.split()],
     Case("average", {"x": X}, {}, {"axis": 1}, {"axis": 1, "weights": np.abs(V)}, {"weights": P}),
     Case("moments", {"x": B, "axes": (0, 1)}, {}, {"axes": -1, "keepdims": True}, {"axes": [0]}),
     Case("moments", {"x": (B * 100).astype("float16"), "axes": (0,)}, label="half", gradients=False,
@@ -83,10 +86,10 @@ CASES = [
          {"x": J.ravel(), "weights": X.ravel()}, eager=True, gradients=False, symbolic=False, kinds=False),
     Case("bincount", {"x": J}, {"minlength": 7}, {"weights": X, "minlength": 7}, eager=True, gradients=False,
          symbolic=False, label="rows", kinds=False),
-    Case("histogram", {"x": X.ravel()}, {}, {"bins": 4}, {"range": (-1, 1)}, eager=True, gradients=False,
+    Case("histogram", {"x": X.ravel()}, {}, {"bins": 4, "range": (-1, 1)}, eager=True, gradients=False,
          symbolic=False),
     Case("isin", {"x1": I, "x2": [1, 2, 3]}, {}, {"invert": True}, {"assume_unique": True}, kinds=False),
-    Case("unique", {"x": J}, {}, {"return_index": True}, {"return_inverse": True}, {"return_counts": True},
-         {"sorted": False}, {"size": 3}, {"size": 6, "fill_value": 77}, {"axis": 0, "return_counts": True},
-         eager=True, gradients=False),
+    Case("unique", {"x": J}, {}, {"return_index": True, "return_inverse": True, "return_counts": True},
+         {"size": 3}, {"size": 6, "fill_value": 77}, {"axis": 0, "return_counts": True}, eager=True,
+         gradients=False),
 ]
