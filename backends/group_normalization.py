@@ -150,7 +150,7 @@ class NumpyGroupNormalizationMixin(NumpyNormalizationMixin, GroupNormalizationMi
         x, scale = first
         target, source, repeats = _widened(out[some], x[some])
         vectors = [scale, offset] if second is None else [scale, offset, second[1]]
-        vectors = [np.tile(v, (1, repeats)).astype(out.dtype)[:, None] for v in vectors]
+        vectors = [_repeated(v.astype(out.dtype), repeats) for v in vectors]
         other = None if second is None else second[0][some].reshape(source.shape)
         m, rows, width = source.shape
         for part in _places(m, rows, width):
@@ -164,6 +164,12 @@ def _channels(r, gamma, channels: int):
     """Return a factor for each channel of each sample of one for each group."""
     wide = np.repeat(r, channels // r.shape[1], axis=1)
     return wide if gamma is None else wide * gamma
+
+
+def _repeated(v, k: int):
+    """Return vectors (M, C), each k times side by side, as (M, 1, k C)."""
+    m, c = v.shape
+    return np.broadcast_to(v[:, None], (m, k, c)).reshape(m, 1, k * c)
 
 
 def _widened(a, b) -> tuple[np.ndarray, np.ndarray, int]:
