@@ -8,7 +8,7 @@ from .reduction import ReductionMixin
 
 
 class CupyReductionMixin(ReductionMixin):
-    """Kernels for float32 and the halves, sums where the axes are neighbours; the rest goes as in ``base``."""
+    """Kernels for float32 and the halves, sums where the axes are neighbours; the rest as in ``base``."""
 
     def sum(self, x, axes, keepdims=False, scale=None):
         found = self._reduced(x, axes, "sum", 1.0 if scale is None else scale)

@@ -17,8 +17,8 @@ class Device:
     name : str
         ``"cpu"`` or ``"gpu:N"``.
     takes_bfloat16 : bool
-        Whether the methods take arrays of that type. Generic code does not: beside a Python number such arrays
-        become float32, in NumPy and in CuPy. Ops widen them first.
+        Whether the methods take arrays of that type. Generic code does not: beside a Python number such
+        arrays become float32, in NumPy and in CuPy. Ops widen them first.
     """
 
     xp: Any = np

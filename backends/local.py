@@ -31,7 +31,7 @@ class LocalMixin(ColumnsMixin):
         return xp.ascontiguousarray(view).reshape(math.prod(windows.out), n, -1)
 
     def local_patches_sum(self, patches, windows: Windows, channels_first: bool = False):
-        """Return, for every input, the sum over the windows that hold it: the way back of ``local_patches``."""
+        """Return for every input the sum over the windows that hold it: the way back of ``local_patches``."""
         xp, n, rank = self.xp, patches.shape[1], len(windows.out)
         c = patches.shape[-1] // math.prod(windows.window)
         inner = (c, *windows.window) if channels_first else (*windows.window, c)

@@ -91,7 +91,7 @@ class DTypePolicy:
         return "dynamic" if self.name == "mixed_float16" else None
 
     def convert_input(self, x, autocast: bool, dtype: str):
-        """Return ``x`` as a layer takes it: arrays as tensors; floating ones in ``dtype`` with ``autocast``."""
+        """Return ``x`` as a layer takes it: arrays as tensors, floating ones in ``dtype`` with autocast."""
         if not isinstance(x, (Tensor, KerasTensor)) and not hasattr(x, "__array__"):
             return x
         from gpukeras import ops
@@ -201,7 +201,7 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
         return next((s for s in scales if s is not None), None)
 
     def __getitem__(self, path: str) -> DTypePolicy:
-        """Return the policy of a layer: of the path itself, of the expression that matches it, or the default.
+        """Return the policy of a layer: that of the path, of the expression that matches it, or the default.
 
         Raises
         ------

@@ -19,5 +19,5 @@ _HOMES = {
 _SECOND_NAMES = {
     "Policy": "DTypePolicy", "global_policy": "dtype_policy", "set_global_policy": "set_dtype_policy",
 }
-__all__ = [*_HOMES, *_SECOND_NAMES]
+__all__ = [*_HOMES, *_SECOND_NAMES]  # noqa: PLE0604  (strings)
 __getattr__, __dir__ = lazy.names(__name__, _HOMES, _SECOND_NAMES)

@@ -174,7 +174,7 @@ def _steps(shape, output_size, data_format: str) -> list[tuple[int, int, int]]:
     first = 1 if data_format == "channels_last" else 2
     axes = range(first, first + len(sizes))
     if 0 in shape[first : first + len(sizes)]:
-        raise ValueError(f"adaptive pooling needs elements along every spatial axis, came shape {tuple(shape)}")
+        raise ValueError(f"adaptive pooling needs elements on every spatial axis, came shape {tuple(shape)}")
     return [(i, shape[i], m) for i, m in reversed(list(zip(axes, sizes))) if shape[i] != m]
 
 
