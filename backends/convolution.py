@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from . import memory, products, threads, winograd
-from .convolution_choice import choose
+from .convolution_choice import choose, choose_columns
 from .convolution_columns import ColumnsMixin, blocks, inner_slices, plan, tap_slices
 from .window_shapes import Windows, phases
 
@@ -55,6 +55,8 @@ class ConvolutionMixin(ColumnsMixin):
             for i, xs, ws in _groups(xp, x, w, groups):
                 y[..., i] = self.conv_forward(xs, ws, windows)
             finish(y.reshape(-1, y.shape[-1]))
+        elif way == "spread":
+            self._conv_scatter(xp.ascontiguousarray(x), self._turned(w), windows.mirrored, y, finish)
         else:
             winograd.forward(self, x, w, windows, int(way[-1]), y, finish)
         return y
@@ -72,9 +74,7 @@ class ConvolutionMixin(ColumnsMixin):
         if way == "pointwise":
             return self.conv_forward(dy, self._turned(w), windows, 1, bias, activation)
         if way == "mirrored":
-            lows = tuple(r - 1 - low for r, low in zip(windows.reach, windows.lows))
-            back = windows._replace(size=windows.out, out=windows.size, lows=lows)
-            return self.conv_forward(dy, self._turned(w), back, 1, bias, activation)
+            return self.conv_forward(dy, self._turned(w), windows.mirrored, 1, bias, activation)
         if way == "phases":
             return self._conv_phases(xp.ascontiguousarray(dy), w, windows, bias, activation)
         if way == "depthwise":
@@ -108,6 +108,9 @@ class ConvolutionMixin(ColumnsMixin):
         elif way == "grouped":
             for i, xs, dys in _groups(xp, x, dy, groups):
                 dw[..., i] = self.conv_backward_kernel(xs, dys, windows)
+        elif way == "exchanged":
+            way = choose_columns((*windows.window, filters, inner), windows.mirrored)
+            dw = self._turned(self._columns_kernel(dy, windows.mirrored, way, x)[0])
         elif way.startswith("winograd"):
             winograd.kernel_gradient(self, x, dy, windows, int(way[-1]), dw)
         else:

@@ -128,6 +128,12 @@ class Windows(NamedTuple):
         """Whether each window is one element and each element one window (a 1x1 convolution)."""
         return self.size == self.out and set(self.window + self.strides) == {1} and not any(self.lows)
 
+    @property
+    def mirrored(self) -> Windows:
+        """The windows with which outputs are brought back to inputs, where all steps are one."""
+        lows = tuple(r - 1 - low for r, low in zip(self.reach, self.lows))
+        return self._replace(size=self.out, out=self.size, lows=lows)
+
 
 def windows(spatial, window, strides, padding: str, dilation, what: str) -> Windows:
     """Lay windows over axes of known sizes."""

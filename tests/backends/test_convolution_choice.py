@@ -38,6 +38,17 @@ def test_columns(step, size, channels, window, settings, expected):
     assert way(step, size, channels, 16, window, **settings) == expected
 
 
+@pytest.mark.parametrize("step, channels, filters, window, settings, expected", [
+    ("forward", 9, 1, 3, {}, "spread"), ("forward", 8, 1, 3, {}, "planar"), ("forward", 64, 2, 3, {}, "rows"),
+    ("forward", 64, 1, 3, dict(strides=2), "rows"), ("forward", 64, 1, 3, dict(dilation=2), "spread"),
+    ("kernel", 12, 6, 3, {}, "exchanged"), ("kernel", 11, 6, 3, {}, "rows"),
+    ("kernel", 64, 7, 3, {}, "rows"),  # columns of 21 numbers
+    ("kernel", 64, 4, 5, {}, "exchanged"), ("kernel", 64, 1, 3, dict(strides=2), "rows"),
+])
+def test_narrow_outputs(step, channels, filters, window, settings, expected):
+    assert way(step, (28, 28), channels, filters, window, **settings) == expected
+
+
 @pytest.mark.parametrize("size, channels, filters, window, images, settings, expected", [
     ((28, 28), 64, 64, 3, 8, {}, "mirrored"),
     ((28, 28), 1, 24, 3, 8, {}, "mirrored"), ((28, 28), 1, 25, 3, 8, {}, "scatter"),  # one column of products

@@ -12,7 +12,8 @@ from gpukeras.backends import convolution_choice, threads, window_shapes
 RNG = np.random.default_rng(31)
 BACKEND = backends.CPU
 SIZES = {1: (23,), 2: (9, 10), 3: (5, 6, 7)}
-WAYS = ["pointwise", "rows", "planar", "mirrored", "scatter", "phases", "laid", "winograd2", "winograd4"]
+WAYS = ["pointwise", "rows", "planar", "mirrored", "scatter", "phases", "laid", "spread",
+        "exchanged", "winograd2", "winograd4"]
 
 
 def naive(x, w, windows):
