@@ -159,6 +159,15 @@ class ConvolutionMixin(ColumnsMixin):
             return self.conv_backward_kernel(x, dz, windows, groups), dbias
         return self._columns_kernel(x, windows, way, dy, y, activation, with_bias)
 
+    def conv_backward_transposed(self, x, dy, w, windows: Windows, want_x: bool = True, want_w: bool = True):
+        """Return the gradients of inputs and kernel of a transposed convolution.
+
+        That is the convolution of ``dy`` with ``w``, and the gradient of its kernel where ``x`` is that of
+        its outputs.
+        """
+        dx = self.conv_forward(dy, w, windows) if want_x else None
+        return dx, self.conv_backward_kernel(dy, x, windows) if want_w else None
+
     def _conv_way(self, step: str, x_shape, w_shape, windows: Windows, groups: int, dtype) -> str:
         """Return what ``choose`` says for this backend."""
         return choose(step, x_shape, w_shape, windows, groups, dtype, self._has_winograd)
@@ -336,6 +345,30 @@ class NumpyConvolutionMixin(ConvolutionMixin):
     _has_winograd = True
     column_bytes = 1 << 21
     _kept_bytes = 1 << 24  # of one buffer
+
+    def conv_backward_transposed(self, x, dy, w, windows, want_x=True, want_w=True):
+        way, other = (
+            self._conv_way(step, dy.shape, w.shape, windows, 1, dy.dtype) for step in ("forward", "kernel")
+        )
+        if not (want_x and want_w) or _is_half(dy) or way != other or way not in ("planar", "rows"):
+            return super().conv_backward_transposed(x, dy, w, windows, want_x, want_w)
+        filters = w.shape[-1]
+        matrix, x = w.reshape(-1, filters), np.ascontiguousarray(x)
+        dx = self.empty(x.shape, x.dtype)
+        parts = self._columns_plan(dy, dx, windows, matrix)
+        sums = np.zeros((len(parts), *matrix.shape), x.dtype)
+
+        def run(i, chosen):  # both need the same columns
+            product = self.conv_scratch(matrix.size, x.dtype, slot=2).reshape(matrix.shape)
+            for block, columns in self._conv_columns(dy, windows, chosen, way):
+                self._conv_multiply(columns, matrix, dx[block].reshape(-1, filters))
+                first = block == chosen[0]
+                self._conv_multiply_sum(columns, x[block].reshape(-1, filters), sums[i] if first else product)
+                if not first:
+                    sums[i] += product
+
+        self._conv_run(run, parts)
+        return dx, _total(sums).reshape(w.shape)
 
     def conv_scratch(self, count: int, dtype, slot: int = 0):
         return memory.scratch(_LOCAL, count, dtype, slot, self._kept_bytes)

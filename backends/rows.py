@@ -59,9 +59,13 @@ class RowsMixin(Device):
         """Return ``x + y`` of two arrays of one shape."""
         return x + y
 
-    def in_pieces(self, function: Callable, *arrays):
-        """Return ``function(*arrays)``, one element for each of theirs; on a CPU piece by piece, in cache."""
-        return function(*arrays)
+    def in_pieces(self, function: Callable, *arrays, times=None):
+        """Return ``function(*arrays)``, one element for each of theirs; on a CPU piece by piece, in cache.
+
+        ``times`` is an array by which the result is multiplied, if any.
+        """
+        found = function(*arrays)
+        return found if times is None else self.xp.multiply(times, found)
 
     def side_by_side(self, function: Callable, count: int, seconds: float, least: int = 1) -> None:
         """Call ``function(start, stop)`` for parts of ``count`` items; on a CPU, large work on its threads.
@@ -118,17 +122,22 @@ class NumpyRowsMixin(RowsMixin):
 
         self.side_by_side(run, count, seconds * count, CHUNK)
 
-    def in_pieces(self, function, *arrays):
-        first = arrays[0]
-        if first.nbytes < memory.LARGE or first.dtype.kind != "f" or not _alike(arrays):
-            return function(*arrays)
+    def in_pieces(self, function, *arrays, times=None):
+        first, every = arrays[0], arrays if times is None else (*arrays, times)
+        if first.nbytes < memory.LARGE or first.dtype.kind != "f" or not _alike(every):
+            return super().in_pieces(function, *arrays, times=times)
         found = self.empty_like(first)
-        *flat, target = (a.reshape(-1) for a in (*arrays, found))
+        flat, target = [a.reshape(-1) for a in arrays], found.reshape(-1)
+        factor = None if times is None else times.reshape(-1)
 
         def run(start, stop):
             for i in range(start, stop, PIECE):
                 part = slice(i, min(i + PIECE, stop))
-                target[part] = function(*[a[part] for a in flat])
+                piece = function(*[a[part] for a in flat])
+                if factor is None:
+                    target[part] = piece
+                else:
+                    np.multiply(factor[part], piece, out=target[part])
 
         self.side_by_side(run, first.size, 2e-9 * first.size, PIECE)
         return found

@@ -42,8 +42,7 @@ def _elementwise(x, a, forward, slope, name, *settings, again=lambda x: x, share
             return dy * slope(_ops(), x, again(x))
         if fused is not None:
             return backend.fused_activation_backward(name, dy.array, y if name == "sigmoid" else a, *settings)
-        xp = backend.xp
-        return backend.in_pieces(lambda d, a, y: xp.multiply(d, slope(xp, a, y)), dy.array, a, kept)
+        return backend.in_pieces(lambda a, y: slope(backend.xp, a, y), a, kept, times=dy.array)
 
     return y, vjp
 
@@ -140,7 +139,8 @@ def leaky_relu(x, negative_slope=0.2):
 
     def slope(m, x, y):
         if usual and m is xp:
-            return xp.maximum((x >= 0).astype(x.dtype), negative_slope)
+            low = a.dtype.type(negative_slope)
+            return (x >= 0) * (1 - low) + low  # 1 - low, rounded, and low add up to 1
         return m.where(x >= 0, m.ones_like(x), m.full_like(x, negative_slope))
 
     return _elementwise(x, a, forward, slope, "leaky_relu", negative_slope)

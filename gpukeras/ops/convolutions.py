@@ -287,11 +287,8 @@ def transposed_convolution(
             return _by_ops(dy)
         dz = _channels_last(_array(dy, y.dtype), data_format)
         dz, db = backend.conv_backward_output(dz, y, activation, wanted[2])
-        dx = dw = None
-        if wanted[0]:
-            dx = _channels_back(backend.conv_forward(dz, w, windows), data_format)
-        if wanted[1]:
-            dw = backend.conv_backward_kernel(dz, x, windows)
+        dx, dw = backend.conv_backward_transposed(x, dz, w, windows, wanted[0], wanted[1])
+        dx = None if dx is None else _channels_back(dx, data_format)
         return _like(dx, inputs), _like(dw, kernel), _like(db, bias)
 
     def _by_ops(dy):

@@ -100,6 +100,9 @@ def check(windows, channels, filters, activation, dtype="float32", tolerance=2e-
     else:
         np.testing.assert_allclose(BACKEND.conv_backward_data(dy, w, windows), data(dy), **close)
     np.testing.assert_allclose(BACKEND.conv_backward_kernel(x, dy, windows), kernel(dy), **close)
+    both = BACKEND.conv_backward_transposed(dy, x, w, windows)  # here x is the gradient of the outputs
+    for found, expected in zip(both, (y, kernel(dy))):
+        np.testing.assert_allclose(found, expected, **close)
     dw, db = BACKEND.conv_backward_first(x, dy, z, windows, 1, activation)
     dz = dy * (z > 0) if activation else dy
     np.testing.assert_allclose(dw, kernel(dz), **close)
