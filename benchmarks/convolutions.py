@@ -68,6 +68,9 @@ def shapes(batch: int) -> list[Shape]:
         Shape("course-video", 4, 16, 8, 16, 3, 1, same, rank=3),
         Shape("course-lenet", 32, 28, 1, 6, 5, 1, (2, 2)),
         Shape("course-5x5", 32, 14, 32, 64, 5, 1, (2, 2)),
+        Shape("course-decoder-out", 64, 28, 32, 1, 5, 1, (2, 2)),
+        Shape("course-colours-out", 64, 32, 64, 3, 3, 1, same),
+        Shape("course-frames-out", 4, 16, 16, 1, 3, 1, same, rank=3),
         Shape("course-grouped", 32, 14, 128, 128, 3, 1, same, groups=32),
     ]
     for i, (size, channels, filters) in enumerate([
