@@ -11,6 +11,28 @@ from gpukeras.tensor import Tensor
 
 RATE = 0.1
 
+# Layers without a case, because ...
+_BASE = "a class to derive from, or an input"
+_CELL = "cases of RNN, ConvRNN2D and Bidirectional run it"
+_TEXT = "has no weights; test_lookup.py, test_text_vectorization.py, test_text_golden.py"
+WITHOUT_CASE = {
+    **dict.fromkeys(("AbstractRNNCell", "InputLayer", "Layer", "PreprocessingLayer", "Wrapper"), _BASE),
+    **dict.fromkeys(("ConvLSTM2DCell", "GRUCell", "LSTMCell", "PeepholeLSTMCell", "SimpleRNNCell",
+                     "StackedRNNCells"), _CELL),
+    **dict.fromkeys(("CategoryCrossing", "HashedCrossing", "Hashing", "IntegerLookup", "StringLookup",
+                     "TextVectorization"), _TEXT),
+    **dict.fromkeys(("ConvRecurrent2D", "Recurrent"), "Keras 2's bases; tests/layers/test_recurrent*.py"),
+    "Lambda": "a function of the user's; tests/layers/test_core.py",
+}
+
+
+@pytest.mark.cpu
+def test_every_layer_has_a_case():
+    known = {layers._SECOND_NAMES.get(case.name, case.name) for case in every_case()}
+    known |= {getattr(layers, name).__name__ for name in known}
+    missing = {name for name in layers._HOMES if name[0].isupper()} - known - layers._NOT_LAYERS
+    assert missing == set(WITHOUT_CASE)
+
 
 @pytest.mark.cpu  # once: the test itself goes to both devices
 @pytest.mark.parametrize("case", every_case(), ids=repr)

@@ -38,4 +38,9 @@ CASES = [
     Case("Softmax", {"axis": [1, 2]}, (3, 4)),
     Case("Softmax", {}, (5,), call={"mask": MASK * MASK[:, :1]}),  # one row has no place left
     Case("ActivityRegularization", {"l1": 0.1}, (3,)),
+    Case("Identity", {}, (2, 3)),
+    Case("ThresholdedReLU", {"theta": 0.5}, (5,), keras3=False),
+    Case("GaussianNoise", {"stddev": 0.5}, (5,), random=True),
+    Case("GaussianDropout", {"rate": 0.5}, (5,), random=True),
+    Case("AlphaDropout", {"rate": 0.5}, (5,), random=True),
 ]

@@ -32,4 +32,8 @@ CASES = [
     Case("RNN", lambda L: {"cell": L.PeepholeLSTMCell(3)}, (5, 4), keras3=False),
     Case("MaxoutDense", {"output_dim": 3}, (4,), keras3=False),
     Case("Highway", {"activation": "relu"}, (4,), keras3=False),
+    *[Case("RNN", lambda L, make=make: {"cell": make(L), "return_sequences": True}, (5, 4)) for make in (
+        lambda L: L.SimpleRNNCell(3), lambda L: L.GRUCell(3, reset_after=False), lambda L: L.LSTMCell(3),
+        lambda L: L.StackedRNNCells([L.GRUCell(3), L.LSTMCell(2)]),
+    )],
 ]
